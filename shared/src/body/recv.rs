@@ -1,0 +1,113 @@
+//! A stream's frames as an HTTP body.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http_body::{Body, Frame, SizeHint};
+use thiserror::Error;
+
+use crate::stream::{PartError, Parts};
+use crate::wire::code::Reset;
+use crate::wire::frame::{FrameError, Part};
+
+/// The body that follows a head on a stream.
+///
+/// Dropped before its end it tells the peer to stop.
+#[derive(Debug)]
+pub struct FromStream {
+    parts: Parts,
+    done: bool,
+    /// Bytes still to come, when the head declared a length.
+    declared: Option<u64>,
+}
+
+impl FromStream {
+    /// The rest of `parts`, whose head was read. `end` is the head's own word that nothing
+    /// follows; `declared` is its `Content-Length`, which the body must then have exactly.
+    pub fn new(parts: Parts, end: bool, declared: Option<u64>) -> Self {
+        Self {
+            parts,
+            done: end,
+            declared: declared.filter(|_| !end),
+        }
+    }
+
+    /// Tells the peer that nobody reads the rest, and why.
+    pub fn stop(&mut self, code: Reset) {
+        self.parts.stop(code);
+    }
+}
+
+impl Body for FromStream {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let part = ready!(self.parts.poll_next(cx));
+        Poll::Ready(match part {
+            Ok(Some(Part::Data(data))) => {
+                if let Some(left) = &mut self.declared {
+                    match left.checked_sub(data.len() as u64) {
+                        Some(rest) => *left = rest,
+                        None => return Poll::Ready(Some(Err(self.fail(BodyError::Length)))),
+                    }
+                }
+                Some(Ok(Frame::data(data)))
+            }
+            Ok(Some(Part::Trailers(fields))) => Some(Ok(Frame::trailers(fields))),
+            Ok(Some(Part::End) | None) => {
+                if self.declared.is_some_and(|left| left > 0) {
+                    return Poll::Ready(Some(Err(self.fail(BodyError::Length))));
+                }
+                self.done = true;
+                None
+            }
+            Ok(Some(_)) => Some(Err(self.fail(PartError::from(FrameError::Truncated).into()))),
+            Err(error) => Some(Err(self.fail(error.into()))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.declared {
+            Some(left) => SizeHint::with_exact(left),
+            None if self.done => SizeHint::with_exact(0),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl FromStream {
+    fn fail(&mut self, error: BodyError) -> BodyError {
+        self.done = true;
+        self.parts.stop(Reset::Protocol);
+        error
+    }
+}
+
+/// Why a body ended too early.
+#[derive(Clone, Debug, Error)]
+pub enum BodyError {
+    /// The stream failed.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The body is longer or shorter than its head said.
+    #[error("the body does not have the length that its head declared")]
+    Length,
+}
+
+/// The length that a head declares for its body, if it declares one that is a number.
+pub fn declared_length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

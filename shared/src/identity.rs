@@ -1,0 +1,214 @@
+//! The Ed25519 key pair by which a relay knows an agent.
+//!
+//! It is made on first run and kept in the agent's state directory. It proves who is back, not who
+//! may come: that is what a token is for.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use thiserror::Error;
+
+/// An agent's own key pair.
+pub struct Identity {
+    key: Ed25519KeyPair,
+}
+
+impl Identity {
+    /// A new key pair that is kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Random`] when the system gives no randomness.
+    pub fn generate() -> Result<Self, IdentityError> {
+        let key = Ed25519KeyPair::generate().map_err(|_| IdentityError::Random)?;
+        Ok(Self { key })
+    }
+
+    /// Reads the key pair in `path`, or makes one there that only its owner may read.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`]; a file that is no key is never overwritten.
+    pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
+        match fs::read(path) {
+            Ok(bytes) => {
+                let key = Ed25519KeyPair::from_pkcs8(&bytes)
+                    .map_err(|_| IdentityError::NotAKey(path.to_owned()))?;
+                Ok(Self { key })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Self::generate()?;
+                let pkcs8 = identity
+                    .key
+                    .to_pkcs8v1()
+                    .map_err(|_| IdentityError::Random)?;
+                create_private(path, pkcs8.as_ref())
+                    .map_err(|error| IdentityError::Write(path.to_owned(), error))?;
+                Ok(identity)
+            }
+            Err(error) => Err(IdentityError::Read(path.to_owned(), error)),
+        }
+    }
+
+    /// The raw public key.
+    pub fn public_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        key.copy_from_slice(self.key.public_key().as_ref());
+        key
+    }
+
+    /// The name that follows from this key.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.public_key())
+    }
+
+    /// Signs `message`.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature.copy_from_slice(self.key.sign(message).as_ref());
+        signature
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.fingerprint())
+    }
+}
+
+/// Whether `signature` over `message` was made by the owner of `key`.
+pub fn verify(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    UnparsedPublicKey::new(&ED25519, key)
+        .verify(message, signature)
+        .is_ok()
+}
+
+/// SHA-256 over the DER SubjectPublicKeyInfo of an identity's key; names the agent.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a raw public key.
+    pub fn of(key: &[u8; 32]) -> Self {
+        let spki = [&ED25519_SPKI_PREFIX[..], key].concat();
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, &spki).as_ref());
+        Self(bytes)
+    }
+
+    /// The fingerprint as bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// The first 16 hex digits: enough to tell agents apart in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why there is no identity.
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The file cannot be read.
+    #[error("cannot read the identity in {0}")]
+    Read(PathBuf, #[source] io::Error),
+    /// The file is something else.
+    #[error("{0} is not an identity; move it away to have a new one made")]
+    NotAKey(PathBuf),
+    /// The new key cannot be kept.
+    #[error("cannot write the identity to {0}")]
+    Write(PathBuf, #[source] io::Error),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness for a key")]
+    Random,
+}
+
+/// Writes a new file that only its owner may read, with the directories above it. The name appears
+/// only when the contents are on disk.
+///
+/// # Errors
+///
+/// Whatever the file system says.
+pub fn create_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
+    if let Some(directory) = directory {
+        fs::create_dir_all(directory)?;
+    }
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&draft)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)
+}
+
+/// `SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING }` up to the key (RFC 8410 section 4).
+const ED25519_SPKI_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_kept_and_private() {
+        let dir = std::env::temp_dir().join(format!("adit-identity-{}", std::process::id()));
+        let path = dir.join("identity.key");
+        let made = Identity::load_or_create(&path).unwrap();
+        let read = Identity::load_or_create(&path).unwrap();
+        assert_eq!(made.public_key(), read.public_key());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
+        }
+        fs::write(&path, b"not a key").unwrap();
+        assert!(matches!(
+            Identity::load_or_create(&path),
+            Err(IdentityError::NotAKey(_))
+        ));
+        assert_eq!(fs::read(&path).unwrap(), b"not a key");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_signature_fits_one_key_and_one_message() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let signature = one.sign(b"message");
+        assert!(verify(&one.public_key(), b"message", &signature));
+        assert!(!verify(&other.public_key(), b"message", &signature));
+        assert!(!verify(&one.public_key(), b"massage", &signature));
+    }
+}

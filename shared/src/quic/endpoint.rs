@@ -1,0 +1,269 @@
+//! UDP sockets with QUIC on them: one that dials, one that listens.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use super::{Connection, Lost, tuning};
+use crate::wire::code::Close;
+
+/// Where an agent dials from. One socket; it may carry several connections.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    endpoint: quinn::Endpoint,
+}
+
+impl Dialer {
+    /// Binds a socket of the address family of `remote`.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Bind`].
+    pub fn bind(remote: SocketAddr) -> Result<Self, EndpointError> {
+        let local: SocketAddr = match remote {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let endpoint = endpoint(local, None)?;
+        Ok(Self { endpoint })
+    }
+
+    /// Dials `remote`, which must prove to be `server_name` as `tls` wants it proved. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`].
+    pub async fn dial(
+        &self,
+        remote: SocketAddr,
+        server_name: &str,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<Connection, DialError> {
+        let crypto = QuicClientConfig::try_from(tls).map_err(|_| DialError::NoCipher)?;
+        let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+        config.transport_config(tuning::agent(remote));
+        let connecting = self
+            .endpoint
+            .connect_with(config, remote, server_name)
+            .map_err(|error| DialError::Start(error.to_string()))?;
+        let connection = connecting
+            .await
+            .map_err(|error| DialError::Lost(error.into()))?;
+        Ok(Connection::new(connection))
+    }
+
+    /// Moves all connections to a fresh socket: they migrate.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Bind`]; then the old socket stays.
+    pub fn rebind(&self) -> Result<(), EndpointError> {
+        let mut local = self.endpoint.local_addr().map_err(EndpointError::Start)?;
+        local.set_port(0);
+        self.endpoint
+            .rebind(socket(local)?)
+            .map_err(EndpointError::Start)
+    }
+
+    /// The address of the socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.endpoint.local_addr().ok()
+    }
+
+    /// Waits until all closed connections have said so to their peers. Safe to drop.
+    pub async fn wait_idle(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+/// Where a relay listens for agents.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    endpoint: quinn::Endpoint,
+    config: quinn::ServerConfig,
+}
+
+impl Listener {
+    /// Binds `local`; port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError`].
+    pub fn bind(local: SocketAddr, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
+        let tls = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::NoCipher)?;
+        let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+        config
+            .transport_config(tuning::relay(local))
+            .max_incoming(MAX_INCOMING)
+            .incoming_buffer_size(INCOMING_BUFFER)
+            .incoming_buffer_size_total(INCOMING_BUFFERS);
+        let endpoint = endpoint(local, Some(config.clone()))?;
+        Ok(Self { endpoint, config })
+    }
+
+    /// The next peer that begins a handshake; `None` after [`close`](Self::close). Safe to drop.
+    pub async fn accept(&self) -> Option<Incoming> {
+        let incoming = self.endpoint.accept().await?;
+        Some(Incoming {
+            incoming,
+            config: self.config.clone(),
+        })
+    }
+
+    /// The address of the socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.endpoint.local_addr().ok()
+    }
+
+    /// Refuses new connections from now on; those that exist go on.
+    pub fn refuse_new(&self) {
+        self.endpoint.set_server_config(None);
+    }
+
+    /// Ends all connections.
+    pub fn close(&self, code: Close, reason: &str) {
+        self.endpoint
+            .close(quinn::VarInt::from_u32(code.number()), reason.as_bytes());
+    }
+
+    /// Waits until all closed connections have said so to their peers. Safe to drop.
+    pub async fn wait_idle(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+/// A peer that began a handshake and has cost nothing yet. Dropping it refuses it.
+#[derive(Debug)]
+pub struct Incoming {
+    incoming: quinn::Incoming,
+    config: quinn::ServerConfig,
+}
+
+impl Incoming {
+    /// Where it says it is.
+    pub fn remote(&self) -> SocketAddr {
+        self.incoming.remote_address()
+    }
+
+    /// Whether it has proved that it receives at that address.
+    pub fn is_validated(&self) -> bool {
+        self.incoming.remote_address_validated()
+    }
+
+    /// Makes it prove its address first, at the cost of one round trip (RFC 9000 section 8.1.2).
+    pub fn retry(self) {
+        // A client that cannot be asked to retry is refused by the drop of what comes back.
+        drop(self.incoming.retry());
+    }
+
+    /// Tells it to go away.
+    pub fn refuse(self) {
+        self.incoming.refuse();
+    }
+
+    /// Finishes the handshake and says which protocol was agreed on. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] when the handshake fails.
+    pub async fn accept(self) -> Result<(Connection, Vec<u8>), Lost> {
+        let mut config = self.config;
+        config.transport_config(tuning::relay(self.incoming.remote_address()));
+        let connection = self.incoming.accept_with(Arc::new(config))?.await?;
+        let protocol = connection
+            .handshake_data()
+            .and_then(|data| data.downcast::<HandshakeData>().ok())
+            .and_then(|data| data.protocol)
+            .unwrap_or_default();
+        Ok((Connection::new(connection), protocol))
+    }
+}
+
+/// Why there is no socket.
+#[derive(Debug, Error)]
+pub enum EndpointError {
+    /// The address cannot be bound.
+    #[error("cannot bind udp {0}")]
+    Bind(SocketAddr, #[source] io::Error),
+    /// The socket cannot be used.
+    #[error("cannot use the udp socket")]
+    Start(#[source] io::Error),
+    /// The TLS settings lack the cipher that QUIC begins with.
+    #[error("the TLS settings have no cipher suite that QUIC can use")]
+    NoCipher,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub enum DialError {
+    /// The attempt could not begin.
+    #[error("cannot dial: {0}")]
+    Start(String),
+    /// The TLS settings lack the cipher that QUIC begins with.
+    #[error("the TLS settings have no cipher suite that QUIC can use")]
+    NoCipher,
+    /// The handshake failed.
+    #[error(transparent)]
+    Lost(Lost),
+}
+
+fn endpoint(
+    local: SocketAddr,
+    server: Option<quinn::ServerConfig>,
+) -> Result<quinn::Endpoint, EndpointError> {
+    let runtime = Arc::new(quinn::TokioRuntime);
+    quinn::Endpoint::new(tuning::endpoint(), server, socket(local)?, runtime)
+        .map_err(EndpointError::Start)
+}
+
+fn socket(local: SocketAddr) -> Result<UdpSocket, EndpointError> {
+    let bound = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+        if local.is_ipv6() && local.ip().is_unspecified() {
+            // Not every system can; then the socket serves IPv6 alone.
+            drop(socket.set_only_v6(false));
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&local.into())?;
+        Ok(socket)
+    };
+    let socket = bound().map_err(|error| EndpointError::Bind(local, error))?;
+    enlarge_buffers(&socket);
+    Ok(socket.into())
+}
+
+/// Asks for large kernel buffers. What the system grants is worth a line only for people who look
+/// into speed: tunnels work without.
+fn enlarge_buffers(socket: &Socket) {
+    drop(socket.set_recv_buffer_size(tuning::SOCKET_BUFFER));
+    drop(socket.set_send_buffer_size(tuning::SOCKET_BUFFER));
+    let granted = socket.recv_buffer_size().unwrap_or_default();
+    if granted < tuning::SOCKET_BUFFER {
+        tracing::debug!(
+            granted,
+            wanted = tuning::SOCKET_BUFFER,
+            "udp receive buffer is small; raise net.core.rmem_max and net.core.wmem_max"
+        );
+    }
+}
+
+/// Handshakes that may wait to be accepted.
+const MAX_INCOMING: usize = 1024;
+/// Bytes kept for one handshake that waits, and for all of them.
+const INCOMING_BUFFER: u64 = 16 << 10;
+const INCOMING_BUFFERS: u64 = 4 << 20;
+
+/// The UDP receive buffer that the system grants, in bytes: for checks that tell people.
+///
+/// # Errors
+///
+/// Whatever the system says.
+pub fn granted_receive_buffer() -> io::Result<usize> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    enlarge_buffers(&socket);
+    socket.recv_buffer_size()
+}

@@ -1,0 +1,199 @@
+//! The only place that names the QUIC library: its settings, its certificates, its endpoints and
+//! its errors as the rest of the program sees them.
+
+pub mod endpoint;
+pub mod tls;
+pub mod tuning;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quinn::VarInt;
+use thiserror::Error;
+
+pub use quinn::{RecvStream, SendStream};
+
+use crate::wire::code::{Close, Reset};
+
+/// One QUIC connection. Cheap to clone; the connection goes on until it is closed or every clone
+/// and every stream of it is gone.
+#[derive(Clone, Debug)]
+pub struct Connection(quinn::Connection);
+
+impl Connection {
+    pub(crate) fn new(connection: quinn::Connection) -> Self {
+        Self(connection)
+    }
+
+    /// Opens a bidirectional stream; waits while the peer permits no further one. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] when the connection ended.
+    pub async fn open(&self) -> Result<(SendStream, RecvStream), Lost> {
+        self.0.open_bi().await.map_err(Lost::from)
+    }
+
+    /// The next bidirectional stream that the peer opened. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] when the connection ended.
+    pub async fn accept(&self) -> Result<(SendStream, RecvStream), Lost> {
+        self.0.accept_bi().await.map_err(Lost::from)
+    }
+
+    /// Ends the connection at once: what is not delivered is lost, so drain streams first.
+    pub fn close(&self, code: Close, reason: &str) {
+        self.0
+            .close(VarInt::from_u32(code.number()), reason.as_bytes());
+    }
+
+    /// Ends when the connection has ended, and says why. Safe to drop.
+    pub async fn closed(&self) -> Lost {
+        self.0.closed().await.into()
+    }
+
+    /// Keying material that only the two ends of this connection know (RFC 8446 section 7.5).
+    pub fn export(&self, label: &[u8]) -> [u8; 32] {
+        let mut material = [0; 32];
+        // It fails only for lengths that no cipher suite supports.
+        if self
+            .0
+            .export_keying_material(&mut material, label, &[])
+            .is_err()
+        {
+            tracing::error!("the TLS exporter gave nothing");
+        }
+        material
+    }
+
+    /// Where the peer is now; it changes when the peer migrates.
+    pub fn remote(&self) -> SocketAddr {
+        self.0.remote_address()
+    }
+
+    /// The smoothed round-trip time of the path in use.
+    pub fn rtt(&self) -> Duration {
+        self.0.rtt()
+    }
+
+    /// After the handshake with a peer that proved itself: lets it use as much of the connection
+    /// as its streams allow. The connection's window must never be what binds, or one exchange
+    /// that stalls stops all of them.
+    pub fn lift_connection_window(&self) {
+        self.0.set_receive_window(VarInt::MAX);
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, Error)]
+pub enum Lost {
+    /// The peer closed it and said why.
+    #[error("the peer closed the connection: {code}{}", reason_suffix(.reason))]
+    Closed {
+        /// The code of the application.
+        code: Close,
+        /// A sentence for people; may be empty.
+        reason: String,
+    },
+    /// We closed it.
+    #[error("the connection was closed here")]
+    Local,
+    /// Nothing was heard for too long.
+    #[error("nothing was heard from the peer for too long")]
+    TimedOut,
+    /// The peer has forgotten the connection, most likely because it was restarted.
+    #[error("the peer does not know the connection any more")]
+    Forgotten,
+    /// The peers have no protocol version in common.
+    #[error("the peer speaks no common protocol version: one of the two programs is too old")]
+    Version,
+    /// The handshake or the transport failed.
+    #[error("{0}")]
+    Transport(String),
+}
+
+fn reason_suffix(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(" ({reason})")
+    }
+}
+
+impl From<quinn::ConnectionError> for Lost {
+    fn from(error: quinn::ConnectionError) -> Self {
+        use quinn::ConnectionError as E;
+        match error {
+            E::ApplicationClosed(close) => Self::Closed {
+                code: Close::from_number(close.error_code.into_inner()),
+                reason: String::from_utf8_lossy(&close.reason).into_owned(),
+            },
+            E::LocallyClosed => Self::Local,
+            E::TimedOut => Self::TimedOut,
+            E::Reset => Self::Forgotten,
+            E::VersionMismatch => Self::Version,
+            // TLS alert 120: no application protocol in common (RFC 7301 section 3.2).
+            E::ConnectionClosed(close) if close.error_code == quinn_alert(120) => Self::Version,
+            E::TransportError(error) if error.code == quinn_alert(120) => Self::Version,
+            E::ConnectionClosed(close) => Self::Transport(close.to_string()),
+            E::TransportError(error) => Self::Transport(error.to_string()),
+            E::CidsExhausted => Self::Transport("connection ids are exhausted".into()),
+        }
+    }
+}
+
+fn quinn_alert(alert: u8) -> quinn::TransportErrorCode {
+    quinn::TransportErrorCode::crypto(alert)
+}
+
+/// Why nothing more can be read from a stream.
+#[derive(Clone, Debug, Error)]
+pub enum ReadError {
+    /// The peer gave the stream up.
+    #[error("the peer reset the stream: {0}")]
+    Reset(Reset),
+    /// The connection ended.
+    #[error("the connection was lost")]
+    Lost(#[source] Lost),
+}
+
+impl From<quinn::ReadError> for ReadError {
+    fn from(error: quinn::ReadError) -> Self {
+        use quinn::ReadError as E;
+        match error {
+            E::Reset(code) => Self::Reset(Reset::from_number(code.into_inner())),
+            E::ConnectionLost(lost) => Self::Lost(lost.into()),
+            E::ClosedStream | E::IllegalOrderedRead | E::ZeroRttRejected => {
+                Self::Reset(Reset::Internal)
+            }
+        }
+    }
+}
+
+/// Why nothing more can be written to a stream.
+#[derive(Clone, Debug, Error)]
+pub enum WriteError {
+    /// The peer does not want the rest.
+    #[error("the peer stopped reading: {0}")]
+    Stopped(Reset),
+    /// The connection ended.
+    #[error("the connection was lost")]
+    Lost(#[source] Lost),
+}
+
+impl From<quinn::WriteError> for WriteError {
+    fn from(error: quinn::WriteError) -> Self {
+        use quinn::WriteError as E;
+        match error {
+            E::Stopped(code) => Self::Stopped(Reset::from_number(code.into_inner())),
+            E::ConnectionLost(lost) => Self::Lost(lost.into()),
+            E::ClosedStream | E::ZeroRttRejected => Self::Stopped(Reset::Internal),
+        }
+    }
+}
+
+pub(crate) fn reset_number(code: Reset) -> VarInt {
+    VarInt::from_u32(code.number())
+}

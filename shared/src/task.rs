@@ -1,0 +1,122 @@
+//! Tasks that end together. The concurrency law of both programs: no task runs outside a [`Tasks`].
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
+
+/// A group of tasks: [`stop`](Self::stop) asks them to end, [`drain`](Self::drain) waits for it,
+/// [`abort`](Self::abort) ends those that spawned with [`spawn`](Self::spawn) at once.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    stop: CancellationToken,
+    abort: CancellationToken,
+    alive: TaskTracker,
+}
+
+impl Tasks {
+    /// A group that stops and aborts with this one, and that this one waits for.
+    pub fn child(&self) -> Self {
+        Self {
+            stop: self.stop.child_token(),
+            abort: self.abort.child_token(),
+            alive: self.alive.clone(),
+        }
+    }
+
+    /// Runs `work` until it ends or the group is aborted. `work` itself must watch
+    /// [`stopped`](Self::stopped) if it would otherwise go on for ever.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that spawns"
+    )]
+    pub fn spawn(&self, span: Span, work: impl Future<Output = ()> + Send + 'static) {
+        let abort = self.abort.clone();
+        self.alive.spawn(
+            async move {
+                // Polling the work first costs nothing while it makes progress.
+                tokio::select! {
+                    biased;
+                    () = work => {}
+                    () = abort.cancelled() => {}
+                }
+            }
+            .instrument(span),
+        );
+    }
+
+    /// Asks all tasks to end.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends once the tasks are asked to end. Safe to drop.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the tasks were asked to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Ends all tasks where they stand; what they hold is dropped.
+    pub fn abort(&self) {
+        self.stop.cancel();
+        self.abort.cancel();
+    }
+
+    /// Asks all tasks to end and waits for it, at most `grace`; then aborts the rest. True when
+    /// all ended by themselves. A child waits for its parent's tasks too, so drain the parent.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.stop();
+        self.alive.close();
+        let clean = timeout(grace, self.alive.wait()).await.is_ok();
+        if !clean {
+            self.abort();
+            self.alive.wait().await;
+        }
+        clean
+    }
+
+    /// How many tasks run.
+    pub fn len(&self) -> usize {
+        self.alive.len()
+    }
+
+    /// Whether no task runs.
+    pub fn is_empty(&self) -> bool {
+        self.alive.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_task_outlives_the_drain() {
+        let tasks = Tasks::default();
+        let polite = tasks.child();
+        tasks.spawn(Span::none(), async move { polite.stopped().await });
+        assert!(tasks.drain(Duration::from_secs(1)).await);
+
+        let tasks = Tasks::default();
+        tasks.child().spawn(Span::none(), std::future::pending());
+        assert!(!tasks.drain(Duration::from_secs(1)).await);
+        assert!(tasks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_child_stops_alone_and_with_its_parent() {
+        let tasks = Tasks::default();
+        let (one, other) = (tasks.child(), tasks.child());
+        one.stop();
+        assert!(one.is_stopped() && !other.is_stopped() && !tasks.is_stopped());
+        tasks.stop();
+        assert!(other.is_stopped());
+    }
+}

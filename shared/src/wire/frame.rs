@@ -1,0 +1,513 @@
+//! What an exchange stream is made of: a head, then data, perhaps trailers, then an end.
+//!
+//! Each frame is a type (one byte), a length (varint) and a payload. An end is always said, by an
+//! `END` frame or by the flag of a head, so a stream that merely stops was cut.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::StatusCode;
+use http::header::HeaderMap;
+use thiserror::Error;
+
+use super::head::{self, MAX_HEAD};
+use super::varint::{self, Malformed};
+
+const DATA: u8 = 0x00;
+const REQUEST: u8 = 0x01;
+const RESPONSE: u8 = 0x02;
+const INTERIM: u8 = 0x03;
+const TRAILERS: u8 = 0x04;
+const END: u8 = 0x05;
+
+/// Appends a request head frame.
+///
+/// # Errors
+///
+/// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
+pub fn put_request(to: &mut BytesMut, head: &head::Request) -> Result<(), HeadTooLarge> {
+    check_count(&head.fields)?;
+    put_section(to, REQUEST, |to| head.encode(to))
+}
+
+/// Appends a response head frame, interim or final by its status.
+///
+/// # Errors
+///
+/// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
+pub fn put_response(to: &mut BytesMut, head: &head::Response) -> Result<(), HeadTooLarge> {
+    check_count(&head.fields)?;
+    let kind = if is_interim(head.status) {
+        INTERIM
+    } else {
+        RESPONSE
+    };
+    put_section(to, kind, |to| head.encode(to))
+}
+
+/// Appends a trailers frame.
+///
+/// # Errors
+///
+/// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
+pub fn put_trailers(to: &mut BytesMut, fields: &HeaderMap) -> Result<(), HeadTooLarge> {
+    check_count(fields)?;
+    put_section(to, TRAILERS, |to| head::encode_fields(fields, to))
+}
+
+/// Appends the header of a data frame; `len` bytes of data must follow it on the stream.
+pub fn put_data_header(to: &mut impl BufMut, len: usize) {
+    to.put_u8(DATA);
+    varint::put(to, len as u64);
+}
+
+/// Appends an end frame.
+pub fn put_end(to: &mut impl BufMut) {
+    to.put_slice(&[END, 0]);
+}
+
+/// True for a 1xx status after which another head follows. 101 is final: raw bytes follow it.
+pub fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// The section is above the protocol's limits.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("head or trailers are above {MAX_HEAD} bytes or {max} fields", max = head::MAX_FIELDS)]
+pub struct HeadTooLarge;
+
+/// The bytes of the stream are not what the protocol allows.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum FrameError {
+    /// A head or trailer section does not decode.
+    #[error("malformed head: {0}")]
+    Head(Malformed),
+    /// A head or trailer section is above the limit.
+    #[error("a head of {0} bytes is too large")]
+    HeadTooLarge(u64),
+    /// A frame came where it may not.
+    #[error("frame of type {0:#04x} out of order")]
+    Order(u8),
+    /// The stream ended before the message did.
+    #[error("the stream ended before the message did")]
+    Truncated,
+}
+
+/// Which half of an exchange a [`Reader`] reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// What the relay sends.
+    Request,
+    /// What the agent sends.
+    Response,
+}
+
+/// One thing that a peer said on an exchange stream.
+#[derive(Debug, PartialEq)]
+pub enum Part {
+    /// The head of the request.
+    Request(head::Request),
+    /// A 1xx head; another head follows.
+    Interim(head::Response),
+    /// The final head.
+    Response(head::Response),
+    /// Some bytes of the body, in the memory in which they arrived.
+    Data(Bytes),
+    /// The trailers; the end follows.
+    Trailers(HeaderMap),
+    /// The message is whole.
+    End,
+}
+
+/// Turns received chunks into [`Part`]s, in the only order that is allowed.
+///
+/// Feed it with [`push`](Self::push) when [`next`](Self::next) gives nothing. It holds at most one
+/// chunk, and one head section while that is incomplete.
+#[derive(Debug)]
+pub struct Reader {
+    side: Side,
+    expect: Expect,
+    frame: Frame,
+    chunk: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Expect {
+    Head,
+    Body,
+    End,
+    /// The message is whole; nothing may follow.
+    Nothing,
+    /// A 101 was read: whatever follows is not framed.
+    Raw,
+}
+
+#[derive(Debug)]
+enum Frame {
+    /// The header of a frame, as far as it has come.
+    Header(BytesMut),
+    /// Bytes of data still to come.
+    Data(u64),
+    /// A section that is gathered because it came in several chunks.
+    Section {
+        kind: u8,
+        len: usize,
+        bytes: BytesMut,
+    },
+}
+
+impl Reader {
+    /// A reader at the start of a stream.
+    pub fn new(side: Side) -> Self {
+        Self {
+            side,
+            expect: Expect::Head,
+            frame: Frame::Header(BytesMut::new()),
+            chunk: Bytes::new(),
+        }
+    }
+
+    /// Takes the next chunk. The chunk before it must have been read to its end.
+    pub fn push(&mut self, chunk: Bytes) {
+        debug_assert!(self.chunk.is_empty(), "read to the end before pushing");
+        self.chunk = chunk;
+    }
+
+    /// The next part, or `None` when more chunks are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError`]; the stream is useless after it.
+    pub fn next(&mut self) -> Result<Option<Part>, FrameError> {
+        loop {
+            match &mut self.frame {
+                Frame::Header(start) => {
+                    if self.chunk.is_empty() {
+                        return Ok(None);
+                    }
+                    let Some((kind, len)) = take_header(start, &mut self.chunk) else {
+                        return Ok(None);
+                    };
+                    self.check_order(kind)?;
+                    self.frame = match kind {
+                        DATA => Frame::Data(len),
+                        _ if len > MAX_HEAD as u64 => return Err(FrameError::HeadTooLarge(len)),
+                        kind => Frame::Section {
+                            kind,
+                            len: len as usize,
+                            bytes: BytesMut::new(),
+                        },
+                    };
+                }
+                Frame::Data(0) => self.frame = Frame::Header(BytesMut::new()),
+                Frame::Data(left) => {
+                    if self.chunk.is_empty() {
+                        return Ok(None);
+                    }
+                    let take = self
+                        .chunk
+                        .len()
+                        .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= take as u64;
+                    return Ok(Some(Part::Data(self.chunk.split_to(take))));
+                }
+                Frame::Section { kind, len, bytes } => {
+                    let kind = *kind;
+                    let payload = if bytes.is_empty() && self.chunk.len() >= *len {
+                        self.chunk.split_to(*len)
+                    } else {
+                        let take = self.chunk.len().min(*len - bytes.len());
+                        bytes.extend_from_slice(&self.chunk.split_to(take));
+                        if bytes.len() < *len {
+                            return Ok(None);
+                        }
+                        bytes.split().freeze()
+                    };
+                    self.frame = Frame::Header(BytesMut::new());
+                    return self.section(kind, payload).map(Some);
+                }
+            }
+        }
+    }
+
+    /// True when the message is whole.
+    pub fn is_done(&self) -> bool {
+        self.expect == Expect::Nothing
+    }
+
+    /// After a 101: the raw bytes that came with the head.
+    pub fn into_rest(self) -> Bytes {
+        self.chunk
+    }
+
+    fn check_order(&self, kind: u8) -> Result<(), FrameError> {
+        let fits = match self.expect {
+            Expect::Head => match self.side {
+                Side::Request => kind == REQUEST,
+                Side::Response => matches!(kind, RESPONSE | INTERIM),
+            },
+            Expect::Body => matches!(kind, DATA | TRAILERS | END),
+            Expect::End => kind == END,
+            Expect::Nothing | Expect::Raw => false,
+        };
+        fits.then_some(()).ok_or(FrameError::Order(kind))
+    }
+
+    fn section(&mut self, kind: u8, payload: Bytes) -> Result<Part, FrameError> {
+        let after_head = |end| if end { Expect::Nothing } else { Expect::Body };
+        match kind {
+            REQUEST => {
+                let head = head::Request::decode(payload).map_err(whole)?;
+                self.expect = after_head(head.end);
+                Ok(Part::Request(head))
+            }
+            INTERIM | RESPONSE => {
+                let head = head::Response::decode(payload).map_err(whole)?;
+                if is_interim(head.status) != (kind == INTERIM) {
+                    return Err(FrameError::Head(Malformed::Invalid(
+                        "status of another frame type",
+                    )));
+                }
+                if kind == INTERIM {
+                    return Ok(Part::Interim(head));
+                }
+                self.expect = match head.status {
+                    StatusCode::SWITCHING_PROTOCOLS => Expect::Raw,
+                    _ => after_head(head.end),
+                };
+                Ok(Part::Response(head))
+            }
+            TRAILERS => {
+                self.expect = Expect::End;
+                let fields = head::decode_fields(&mut payload.clone()).map_err(whole)?;
+                Ok(Part::Trailers(fields))
+            }
+            _ => {
+                if !payload.is_empty() {
+                    return Err(FrameError::Head(Malformed::Invalid(
+                        "an end with a payload",
+                    )));
+                }
+                self.expect = Expect::Nothing;
+                Ok(Part::End)
+            }
+        }
+    }
+}
+
+/// Takes type and length of a frame; `start` keeps them while they are incomplete.
+fn take_header(start: &mut BytesMut, chunk: &mut Bytes) -> Option<(u8, u64)> {
+    if start.is_empty() {
+        let mut ahead: &[u8] = chunk;
+        let kind = ahead.get_u8();
+        if let Ok(len) = varint::get(&mut ahead) {
+            let taken = chunk.len() - ahead.len();
+            chunk.advance(taken);
+            return Some((kind, len));
+        }
+    }
+    while chunk.has_remaining() {
+        start.put_u8(chunk.get_u8());
+        if let Ok(len) = varint::get(&mut &start[1..]) {
+            return Some((start[0], len));
+        }
+    }
+    None
+}
+
+/// A section that was announced with its length cannot become whole by further bytes.
+fn whole(error: Malformed) -> FrameError {
+    FrameError::Head(match error {
+        Malformed::Incomplete => Malformed::Invalid("section is shorter than its parts"),
+        invalid @ Malformed::Invalid(_) => invalid,
+    })
+}
+
+fn check_count(fields: &HeaderMap) -> Result<(), HeadTooLarge> {
+    (fields.len() <= head::MAX_FIELDS)
+        .then_some(())
+        .ok_or(HeadTooLarge)
+}
+
+/// Appends a frame whose length is known only after its payload: four bytes are kept for it.
+fn put_section(
+    to: &mut BytesMut,
+    kind: u8,
+    payload: impl FnOnce(&mut BytesMut),
+) -> Result<(), HeadTooLarge> {
+    let start = to.len();
+    to.put_u8(kind);
+    to.put_u32(0);
+    payload(to);
+    let len = to.len() - start - 5;
+    if len > MAX_HEAD {
+        to.truncate(start);
+        return Err(HeadTooLarge);
+    }
+    let len = (len as u32 | 0x8000_0000).to_be_bytes();
+    to[start + 1..start + 5].copy_from_slice(&len);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Method};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request(end: bool) -> head::Request {
+        let mut fields = HeaderMap::new();
+        fields.insert("content-type", HeaderValue::from_static("application/json"));
+        fields.insert("x-hub-signature-256", HeaderValue::from_static("sha256=00"));
+        head::Request {
+            method: Method::POST,
+            https: true,
+            authority: HeaderValue::from_static("a.example"),
+            target: "/hook?x=1".parse().unwrap(),
+            protocol: None,
+            fields,
+            end,
+        }
+    }
+
+    fn read_all(side: Side, bytes: &[u8], piece: usize) -> Result<Vec<Part>, FrameError> {
+        let mut reader = Reader::new(side);
+        let mut parts = Vec::new();
+        for chunk in bytes.chunks(piece) {
+            reader.push(Bytes::copy_from_slice(chunk));
+            while let Some(part) = reader.next()? {
+                parts.push(part);
+            }
+        }
+        reader
+            .is_done()
+            .then_some(parts)
+            .ok_or(FrameError::Truncated)
+    }
+
+    fn join(parts: Vec<Part>) -> Vec<Part> {
+        let mut joined: Vec<Part> = Vec::new();
+        for part in parts {
+            match (joined.last_mut(), part) {
+                (Some(Part::Data(before)), Part::Data(data)) => {
+                    *before = [&before[..], &data[..]].concat().into();
+                }
+                (_, part) => joined.push(part),
+            }
+        }
+        joined
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_read_whole_however_it_is_cut(
+            body in vec(vec(any::<u8>(), 0..200), 0..5), trailers in any::<bool>(),
+            piece in 1..100_usize,
+        ) {
+            let mut bytes = BytesMut::new();
+            put_request(&mut bytes, &request(false)).unwrap();
+            for data in &body {
+                put_data_header(&mut bytes, data.len());
+                bytes.put_slice(data);
+            }
+            let mut fields = HeaderMap::new();
+            fields.insert("grpc-status", HeaderValue::from_static("0"));
+            if trailers {
+                put_trailers(&mut bytes, &fields).unwrap();
+            }
+            put_end(&mut bytes);
+
+            let mut expected = vec![Part::Request(request(false))];
+            let data = body.concat();
+            if !data.is_empty() {
+                expected.push(Part::Data(data.into()));
+            }
+            if trailers {
+                expected.push(Part::Trailers(fields));
+            }
+            expected.push(Part::End);
+            prop_assert_eq!(join(read_all(Side::Request, &bytes, piece).unwrap()), expected);
+            for end in 0..bytes.len() {
+                prop_assert_eq!(
+                    read_all(Side::Request, &bytes[..end], piece),
+                    Err(FrameError::Truncated)
+                );
+            }
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in vec(any::<u8>(), 0..300), piece in 1..20_usize) {
+            drop(read_all(Side::Request, &bytes, piece));
+            drop(read_all(Side::Response, &bytes, piece));
+        }
+    }
+
+    #[test]
+    fn frames_out_of_order_are_refused() {
+        let mut whole = BytesMut::new();
+        put_request(&mut whole, &request(true)).unwrap();
+        let mut body = whole.clone();
+        put_end(&mut body);
+        let read = |side, bytes: &[u8]| read_all(side, bytes, 1000);
+        assert_eq!(read(Side::Request, &body), Err(FrameError::Order(END)));
+        assert_eq!(
+            read(Side::Response, &whole),
+            Err(FrameError::Order(REQUEST))
+        );
+        assert_eq!(
+            read(Side::Request, &[DATA, 0]),
+            Err(FrameError::Order(DATA))
+        );
+        assert_eq!(
+            read(Side::Request, &[0x30, 0]),
+            Err(FrameError::Order(0x30))
+        );
+    }
+
+    #[test]
+    fn an_oversized_head_is_refused_before_it_is_gathered() {
+        let mut bytes = BytesMut::new();
+        bytes.put_u8(REQUEST);
+        varint::put(&mut bytes, MAX_HEAD as u64 + 1);
+        let read = read_all(Side::Request, &bytes, 1000);
+        assert_eq!(read, Err(FrameError::HeadTooLarge(MAX_HEAD as u64 + 1)));
+
+        let mut head = request(true);
+        let long = HeaderValue::from_bytes(&[b'a'; MAX_HEAD]).unwrap();
+        head.fields.insert("x-long", long);
+        assert_eq!(put_request(&mut bytes, &head), Err(HeadTooLarge));
+    }
+
+    #[test]
+    fn after_a_101_bytes_are_raw() {
+        let mut bytes = BytesMut::new();
+        let head = head::Response {
+            status: StatusCode::SWITCHING_PROTOCOLS,
+            fields: HeaderMap::new(),
+            end: false,
+        };
+        put_response(&mut bytes, &head).unwrap();
+        bytes.put_slice(b"raw");
+        let mut reader = Reader::new(Side::Response);
+        reader.push(bytes.freeze());
+        assert!(matches!(reader.next(), Ok(Some(Part::Response(_)))));
+        assert_eq!(reader.into_rest(), "raw");
+    }
+
+    #[test]
+    fn data_is_not_copied() {
+        let mut reader = Reader::new(Side::Request);
+        let mut bytes = BytesMut::new();
+        put_request(&mut bytes, &request(false)).unwrap();
+        put_data_header(&mut bytes, 5);
+        let at = bytes.len();
+        bytes.put_slice(b"hello");
+        let bytes = bytes.freeze();
+        reader.push(bytes.clone());
+        reader.next().unwrap();
+        let Ok(Some(Part::Data(data))) = reader.next() else {
+            panic!("no data")
+        };
+        assert_eq!(data.as_ptr(), bytes[at..].as_ptr());
+    }
+}

@@ -1,0 +1,361 @@
+//! Request heads, response heads and trailers as compact binary.
+//!
+//! Fields keep their order, their repeats and the exact bytes of their values. The target keeps the
+//! exact bytes that the visitor sent. Values that are read share memory with the received bytes.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
+
+use super::table::{self, Code, Entry};
+use super::varint::{self, Malformed};
+
+/// The largest encoded head or trailer section, in bytes.
+pub const MAX_HEAD: usize = 64 << 10;
+/// The most fields of one head or trailer section.
+pub const MAX_FIELDS: usize = 256;
+/// The longest name of a field, in bytes.
+pub const MAX_NAME: usize = 256;
+
+/// The head of a request, as it travels from relay to agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The method, as sent.
+    pub method: Method,
+    /// Whether the visitor came over TLS.
+    pub https: bool,
+    /// The public authority: what the visitor sent as `Host` or `:authority`.
+    pub authority: HeaderValue,
+    /// Path and query byte for byte, or `*`.
+    pub target: PathAndQuery,
+    /// The protocol that the visitor wants to switch to (`Upgrade`, or `:protocol` of RFC 8441).
+    pub protocol: Option<HeaderValue>,
+    /// Header fields without the hop-by-hop ones and without `Host`.
+    pub fields: HeaderMap,
+    /// True when nothing follows the head.
+    pub end: bool,
+}
+
+impl Request {
+    /// Appends the encoded head.
+    pub fn encode(&self, to: &mut BytesMut) {
+        let flags = u8::from(self.end) * END
+            | u8::from(self.https) * HTTPS
+            | u8::from(self.protocol.is_some()) * PROTOCOL;
+        to.put_u8(flags);
+        match METHODS.iter().position(|known| *known == self.method) {
+            Some(at) => to.put_u8(at as u8 + 1),
+            None => {
+                to.put_u8(0);
+                varint::put_bytes(to, self.method.as_str().as_bytes());
+            }
+        }
+        varint::put_bytes(to, self.authority.as_bytes());
+        varint::put_bytes(to, self.target.as_str().as_bytes());
+        if let Some(protocol) = &self.protocol {
+            varint::put_bytes(to, protocol.as_bytes());
+        }
+        encode_fields(&self.fields, to);
+    }
+
+    /// Reads a head that fills `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] when it is not exactly one valid head within the limits.
+    pub fn decode(mut from: Bytes) -> Result<Self, Malformed> {
+        let flags = get_u8(&mut from)?;
+        if flags & !(END | HTTPS | PROTOCOL) != 0 {
+            return Err(Malformed::Invalid("unknown flags of a request head"));
+        }
+        let method = match get_u8(&mut from)? {
+            0 => {
+                let text = get_bytes(&mut from)?;
+                Method::from_bytes(&text).map_err(|_| Malformed::Invalid("not a method"))?
+            }
+            code => METHODS
+                .get(usize::from(code) - 1)
+                .cloned()
+                .ok_or(Malformed::Invalid("unknown method code"))?,
+        };
+        let authority = get_value(&mut from)?;
+        let target = get_bytes(&mut from)?;
+        let text = target.clone();
+        let target = PathAndQuery::from_maybe_shared(target)
+            .ok()
+            .filter(|t| t.as_str().as_bytes() == text && (text[0] == b'/' || text == "*"))
+            .ok_or(Malformed::Invalid("not a request target"))?;
+        let protocol = match flags & PROTOCOL {
+            0 => None,
+            _ => Some(get_value(&mut from)?),
+        };
+        Ok(Self {
+            method,
+            https: flags & HTTPS != 0,
+            authority,
+            target,
+            protocol,
+            fields: decode_fields(&mut from)?,
+            end: flags & END != 0,
+        })
+    }
+}
+
+/// The head of an interim or final response, as it travels from agent to relay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// The status, 100 to 999.
+    pub status: StatusCode,
+    /// Header fields without the hop-by-hop ones.
+    pub fields: HeaderMap,
+    /// True when nothing follows the head.
+    pub end: bool,
+}
+
+impl Response {
+    /// Appends the encoded head.
+    pub fn encode(&self, to: &mut BytesMut) {
+        to.put_u8(u8::from(self.end) * END);
+        varint::put(to, self.status.as_u16().into());
+        encode_fields(&self.fields, to);
+    }
+
+    /// Reads a head that fills `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] when it is not exactly one valid head within the limits.
+    pub fn decode(mut from: Bytes) -> Result<Self, Malformed> {
+        let flags = get_u8(&mut from)?;
+        if flags & !END != 0 {
+            return Err(Malformed::Invalid("unknown flags of a response head"));
+        }
+        let status = u16::try_from(varint::get(&mut from)?)
+            .ok()
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .ok_or(Malformed::Invalid("not a status"))?;
+        Ok(Self {
+            status,
+            fields: decode_fields(&mut from)?,
+            end: flags & END != 0,
+        })
+    }
+}
+
+/// Appends encoded fields: trailers, or the last part of a head.
+pub fn encode_fields(fields: &HeaderMap, to: &mut BytesMut) {
+    varint::put(to, fields.len() as u64);
+    for (name, value) in fields {
+        match table::code(name, value) {
+            Code::Field(code) => varint::put(to, code),
+            Code::Name(code) => {
+                varint::put(to, code);
+                varint::put_bytes(to, value.as_bytes());
+            }
+            Code::Literal => {
+                to.put_u8(0);
+                varint::put_bytes(to, name.as_str().as_bytes());
+                varint::put_bytes(to, value.as_bytes());
+            }
+        }
+    }
+}
+
+/// Reads fields that fill `from`.
+///
+/// # Errors
+///
+/// [`Malformed`] when they are invalid, too many, or followed by more bytes.
+pub fn decode_fields(from: &mut Bytes) -> Result<HeaderMap, Malformed> {
+    let count = varint::get(from)?;
+    if count > MAX_FIELDS as u64 {
+        return Err(Malformed::Invalid("too many fields"));
+    }
+    let mut fields = HeaderMap::with_capacity(count as usize);
+    for _ in 0..count {
+        let (name, value) = match varint::get(from)? {
+            0 => {
+                let text = varint::get_bytes(from, MAX_NAME, "name of a field is too long")?;
+                let name = HeaderName::from_bytes(&text)
+                    .map_err(|_| Malformed::Invalid("not a name of a field"))?;
+                (name, get_value(from)?)
+            }
+            code => match table::entry(code) {
+                Some(Entry::Name(name)) => (name.clone(), get_value(from)?),
+                Some(Entry::Field(name, value)) => (name.clone(), value.clone()),
+                None => return Err(Malformed::Invalid("unknown field code")),
+            },
+        };
+        fields.append(name, value);
+    }
+    if from.has_remaining() {
+        return Err(Malformed::Invalid("bytes after the last field"));
+    }
+    Ok(fields)
+}
+
+fn get_u8(from: &mut Bytes) -> Result<u8, Malformed> {
+    if from.is_empty() {
+        return Err(Malformed::Incomplete);
+    }
+    Ok(from.get_u8())
+}
+
+fn get_bytes(from: &mut Bytes) -> Result<Bytes, Malformed> {
+    varint::get_bytes(from, MAX_HEAD, "text of a head is too long")
+}
+
+fn get_value(from: &mut Bytes) -> Result<HeaderValue, Malformed> {
+    HeaderValue::from_maybe_shared(get_bytes(from)?)
+        .map_err(|_| Malformed::Invalid("not a value of a field"))
+}
+
+/// Flag: the message ends with its head.
+const END: u8 = 1;
+/// Flag: the visitor came over TLS.
+const HTTPS: u8 = 2;
+/// Flag: a protocol to switch to follows the target.
+const PROTOCOL: u8 = 4;
+
+/// Methods in the order of their codes, from 1 on.
+const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::PATCH,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields() -> impl Strategy<Value = HeaderMap> {
+        let name = prop_oneof![
+            "[a-z][a-z0-9-]{0,20}",
+            (0..table::NAMES.len()).prop_map(|at| table::NAMES[at].0.as_str().to_owned()),
+        ];
+        let value = prop_oneof![
+            vec(prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8], 0..80),
+            Just(b"application/json".to_vec()),
+            Just(b"0".to_vec()),
+        ];
+        vec((name, value), 0..20).prop_map(|pairs| {
+            let mut fields = HeaderMap::new();
+            for (name, value) in pairs {
+                fields.append(
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_bytes(&value).unwrap(),
+                );
+            }
+            fields
+        })
+    }
+
+    fn request() -> impl Strategy<Value = Request> {
+        (
+            prop_oneof!["GET", "POST", "[A-Z]{3,12}"],
+            any::<bool>(),
+            "[a-z.]{1,30}(:[0-9]{1,5})?",
+            prop_oneof![Just("*".to_owned()), "/[!$-;=?-Z_a-z~]{0,60}"],
+            proptest::option::of("[a-z-]{1,12}"),
+            fields(),
+            any::<bool>(),
+        )
+            .prop_map(
+                |(method, https, authority, target, protocol, fields, end)| Request {
+                    method: method.parse().unwrap(),
+                    https,
+                    authority: authority.parse().unwrap(),
+                    target: target.parse().unwrap(),
+                    protocol: protocol.map(|p| p.parse().unwrap()),
+                    fields,
+                    end,
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn request_decode_undoes_encode_and_a_prefix_is_incomplete(head in request()) {
+            let mut bytes = BytesMut::new();
+            head.encode(&mut bytes);
+            let bytes = bytes.freeze();
+            prop_assert_eq!(Request::decode(bytes.clone()), Ok(head));
+            for end in 0..bytes.len() {
+                prop_assert_eq!(Request::decode(bytes.slice(..end)), Err(Malformed::Incomplete));
+            }
+        }
+
+        #[test]
+        fn response_decode_undoes_encode_and_a_prefix_is_incomplete(
+            status in 100..1000_u16, fields in fields(), end in any::<bool>(),
+        ) {
+            let head = Response { status: StatusCode::from_u16(status).unwrap(), fields, end };
+            let mut bytes = BytesMut::new();
+            head.encode(&mut bytes);
+            let bytes = bytes.freeze();
+            prop_assert_eq!(Response::decode(bytes.clone()), Ok(head));
+            for end in 0..bytes.len() {
+                prop_assert_eq!(Response::decode(bytes.slice(..end)), Err(Malformed::Incomplete));
+            }
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in vec(any::<u8>(), 0..300)) {
+            let bytes = Bytes::from(bytes);
+            drop(Request::decode(bytes.clone()));
+            drop(Response::decode(bytes.clone()));
+            drop(decode_fields(&mut bytes.clone()));
+        }
+    }
+
+    #[test]
+    fn target_keeps_every_byte() {
+        for target in [
+            "/a//b/../%2F%2f?x=%zz&&=",
+            "/{\"a\":[1]}|^",
+            "/?",
+            "*",
+            "/caf\u{e9}",
+        ] {
+            let head = Request {
+                method: Method::GET,
+                https: false,
+                authority: HeaderValue::from_static("a"),
+                target: target.parse().unwrap(),
+                protocol: None,
+                fields: HeaderMap::new(),
+                end: true,
+            };
+            let mut bytes = BytesMut::new();
+            head.encode(&mut bytes);
+            let read = Request::decode(bytes.freeze()).unwrap();
+            assert_eq!(read.target.as_str(), target);
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_not_a_path_is_refused() {
+        for target in ["x", "", "/a#b", "http://a/", "/a b"] {
+            let mut bytes = BytesMut::new();
+            bytes.put_slice(&[0, 1]);
+            varint::put_bytes(&mut bytes, b"host");
+            varint::put_bytes(&mut bytes, target.as_bytes());
+            varint::put(&mut bytes, 0);
+            let read = Request::decode(bytes.freeze());
+            assert!(
+                matches!(read, Err(Malformed::Invalid(_))),
+                "{target}: {read:?}"
+            );
+        }
+    }
+}
