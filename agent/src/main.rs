@@ -1,2 +1,96 @@
-//! Under construction.
-fn main() {}
+//! The `agent` program: from a command line to an exit code.
+
+use std::env;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use adit_agent::cli::{Args, Command};
+use adit_agent::command::{completions, doctor};
+use adit_agent::config::{BadConfig, Given};
+use adit_agent::{End, run};
+use adit_shared::telemetry::{self, LogFormat};
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // There is nobody to tell when stderr is closed.
+            drop(error.print());
+            return if error.use_stderr() {
+                USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match start(args) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn start(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Completions { shell }) = args.command {
+        completions::completions(shell).context("cannot write to stdout")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let given = Given::collect(args.options, |name| env::var_os(name))?;
+    let format = given.log_format()?;
+    let default = match format {
+        LogFormat::Text => "warn",
+        LogFormat::Json => "info",
+    };
+    telemetry::init(format, default);
+    if let Some(path) = given.file() {
+        say(&format!("using {}", path.display()));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let ended = if let Some(Command::Doctor) = args.command {
+        let rows = runtime.block_on(doctor::doctor(&given));
+        let shown = doctor::show(&rows, given.json()).context("cannot write to stdout");
+        shown.map(|is_well| u8::from(!is_well))
+    } else {
+        let ended = runtime.block_on(run(given.config()?));
+        ended.map(|()| 0).map_err(Into::into)
+    };
+    // A name server that does not answer, or a pipe that nobody reads, must not hold up the end.
+    runtime.shutdown_background();
+    Ok(ended?.into())
+}
+
+/// Says why the agent failed; the exit code says it too.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(bad) = error.downcast_ref::<BadConfig>() {
+        if bad.is_usage() {
+            let error = Args::command().error(ErrorKind::ValueValidation, format!("{error:#}"));
+            drop(error.print());
+            return USAGE.into();
+        }
+        say(&format!("error: {error:#}"));
+        return BAD_CONFIG.into();
+    }
+    if let Some(end) = error.downcast_ref::<End>() {
+        if let Some(text) = end.explain() {
+            say(&format!("error: {text}"));
+        }
+        return end.code().into();
+    }
+    say(&format!("error: {error:#}"));
+    ExitCode::FAILURE
+}
+
+fn say(line: &str) {
+    // There is nobody to tell when stderr is closed.
+    drop(writeln!(anstream::stderr(), "{line}"));
+}
+
+/// Bad usage, as in BSD's sysexits.
+const USAGE: u8 = 64;
+/// Bad configuration, as there.
+const BAD_CONFIG: u8 = 78;

@@ -1,1 +1,35 @@
-//! Under construction.
+//! The public side of a tunnel: takes visitors' requests and hands them to agents.
+//!
+//! Modules are listed in reading order, and a module uses only modules above it:
+//!
+//! - [`args`], [`config`]: what was typed, and what it means;
+//! - [`store`]: the embedded database and the directory around it;
+//! - [`auth`]: tokens, and which names they allow;
+//! - [`metrics`]: what is counted;
+//! - [`session`], [`sessions`]: agents' connections;
+//! - [`exchange`]: one request and its response over one stream;
+//! - [`route`]: from a host to the session that serves it;
+//! - [`forward`]: one request from top to bottom;
+//! - [`edge`]: what visitors meet;
+//! - [`join`]: how agents come in;
+//! - [`admin`]: what operators look at;
+//! - [`run`]: all of it, started and drained;
+//! - [`command`]: what the `relay` program can do besides serving.
+
+pub mod admin;
+pub mod args;
+pub mod auth;
+pub mod command;
+pub mod config;
+pub mod edge;
+pub mod exchange;
+pub mod forward;
+pub mod join;
+pub mod metrics;
+pub mod route;
+pub mod run;
+pub mod session;
+pub mod sessions;
+pub mod store;
+
+pub use run::{Ready, Relay, StartError, start};

@@ -8,12 +8,14 @@
 //! - [`identity`]: the key pair by which a relay knows an agent;
 //! - [`quic`]: the only place that names the QUIC library;
 //! - [`stream`]: stream halves that reset on drop;
+//! - [`control`]: the control stream, whole messages in and out;
 //! - [`body`]: an HTTP message body into a stream and out of one;
 //! - [`pump`]: raw bytes both ways, after an upgrade;
 //! - [`task`], [`backoff`], [`telemetry`]: how programs run, retry and speak.
 
 pub mod backoff;
 pub mod body;
+pub mod control;
 pub mod identity;
 pub mod name;
 pub mod pump;

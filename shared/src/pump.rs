@@ -44,6 +44,16 @@ pub trait Sink: Send {
     fn end(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
+impl<T: Sink> Sink for &mut T {
+    async fn write(&mut self, chunks: &mut [Bytes]) -> io::Result<()> {
+        (**self).write(chunks).await
+    }
+
+    async fn end(&mut self) -> io::Result<()> {
+        (**self).end().await
+    }
+}
+
 /// Carries bytes from `left` to `right` and back until both directions have ended. Says how many
 /// went each way.
 ///

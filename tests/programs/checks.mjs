@@ -1,7 +1,7 @@
 // What the Node clients share: their arguments, and how a check is reported.
 
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
+import { parseArgs, stripVTControlCharacters } from 'node:util'
 
 const LIMIT = 20_000 // ms for one check, far more than any needs
 
@@ -26,7 +26,7 @@ export async function run(checks) {
       console.log('ok  ', sentence)
     } catch (error) {
       process.exitCode = 1
-      console.log(`FAIL ${sentence}: ${error.message}`)
+      console.log(`FAIL ${sentence}: ${stripVTControlCharacters(error.message)}`)
     }
   }
 }

@@ -78,8 +78,17 @@ async def _count_failures(checks, given):
             print("ok  ", check.__doc__, flush=True)
         except Exception as error:
             failures += 1
-            print(f"FAIL {check.__doc__}: {type(error).__name__}: {error}", flush=True)
+            print(f"FAIL {check.__doc__}: {told(error)}", flush=True)
     return failures
+
+
+def told(error):
+    """The error in one line."""
+    if isinstance(error, AssertionError):
+        return str(error)
+    if isinstance(error, asyncio.TimeoutError):
+        return "it went on for too long"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def shorten(value):

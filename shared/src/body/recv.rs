@@ -34,9 +34,19 @@ impl FromStream {
         }
     }
 
-    /// Tells the peer that nobody reads the rest, and why.
-    pub fn stop(&mut self, code: Reset) {
-        self.parts.stop(code);
+    /// Whether all data has come. A reader that knows the length may stop here, so this can be
+    /// true before the end was read.
+    pub fn is_whole(&self) -> bool {
+        self.done || self.declared == Some(0)
+    }
+
+    /// Reads an end that has come along with the last data.
+    fn take_end(&mut self, cx: &mut Context<'_>) {
+        if self.declared == Some(0)
+            && let Poll::Ready(Ok(Some(Part::End))) = self.parts.poll_next(cx)
+        {
+            self.done = true;
+        }
     }
 }
 
@@ -60,6 +70,7 @@ impl Body for FromStream {
                         None => return Poll::Ready(Some(Err(self.fail(BodyError::Length)))),
                     }
                 }
+                self.take_end(cx);
                 Some(Ok(Frame::data(data)))
             }
             Ok(Some(Part::Trailers(fields))) => Some(Ok(Frame::trailers(fields))),

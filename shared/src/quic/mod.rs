@@ -68,6 +68,11 @@ impl Connection {
         material
     }
 
+    /// Why the connection ended, if it has.
+    pub fn close_reason(&self) -> Option<Lost> {
+        self.0.close_reason().map(Lost::from)
+    }
+
     /// Where the peer is now; it changes when the peer migrates.
     pub fn remote(&self) -> SocketAddr {
         self.0.remote_address()

@@ -360,6 +360,7 @@ mod tests {
         fields.insert("content-type", HeaderValue::from_static("application/json"));
         fields.insert("x-hub-signature-256", HeaderValue::from_static("sha256=00"));
         head::Request {
+            tunnel: 1,
             method: Method::POST,
             https: true,
             authority: HeaderValue::from_static("a.example"),

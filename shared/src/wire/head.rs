@@ -21,6 +21,8 @@ pub const MAX_NAME: usize = 256;
 /// The head of a request, as it travels from relay to agent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
+    /// The agent's number of the tunnel that the request came to.
+    pub tunnel: u64,
     /// The method, as sent.
     pub method: Method,
     /// Whether the visitor came over TLS.
@@ -44,6 +46,7 @@ impl Request {
             | u8::from(self.https) * HTTPS
             | u8::from(self.protocol.is_some()) * PROTOCOL;
         to.put_u8(flags);
+        varint::put(to, self.tunnel);
         match METHODS.iter().position(|known| *known == self.method) {
             Some(at) => to.put_u8(at as u8 + 1),
             None => {
@@ -69,6 +72,7 @@ impl Request {
         if flags & !(END | HTTPS | PROTOCOL) != 0 {
             return Err(Malformed::Invalid("unknown flags of a request head"));
         }
+        let tunnel = varint::get(&mut from)?;
         let method = match get_u8(&mut from)? {
             0 => {
                 let text = get_bytes(&mut from)?;
@@ -91,6 +95,7 @@ impl Request {
             _ => Some(get_value(&mut from)?),
         };
         Ok(Self {
+            tunnel,
             method,
             https: flags & HTTPS != 0,
             authority,
@@ -262,6 +267,7 @@ mod tests {
 
     fn request() -> impl Strategy<Value = Request> {
         (
+            0..=varint::MAX,
             prop_oneof!["GET", "POST", "[A-Z]{3,12}"],
             any::<bool>(),
             "[a-z.]{1,30}(:[0-9]{1,5})?",
@@ -271,7 +277,8 @@ mod tests {
             any::<bool>(),
         )
             .prop_map(
-                |(method, https, authority, target, protocol, fields, end)| Request {
+                |(tunnel, method, https, authority, target, protocol, fields, end)| Request {
+                    tunnel,
                     method: method.parse().unwrap(),
                     https,
                     authority: authority.parse().unwrap(),
@@ -328,6 +335,7 @@ mod tests {
             "/caf\u{e9}",
         ] {
             let head = Request {
+                tunnel: 1,
                 method: Method::GET,
                 https: false,
                 authority: HeaderValue::from_static("a"),
@@ -347,7 +355,7 @@ mod tests {
     fn a_target_that_is_not_a_path_is_refused() {
         for target in ["x", "", "/a#b", "http://a/", "/a b"] {
             let mut bytes = BytesMut::new();
-            bytes.put_slice(&[0, 1]);
+            bytes.put_slice(&[0, 1, 1]);
             varint::put_bytes(&mut bytes, b"host");
             varint::put_bytes(&mut bytes, target.as_bytes());
             varint::put(&mut bytes, 0);

@@ -1,0 +1,202 @@
+//! From a connection to tunnels that are served: hello, welcome, claims.
+
+use std::time::Duration;
+
+use adit_shared::control::{ControlError, Receiver, Sender};
+use adit_shared::quic::endpoint::Dialer;
+use adit_shared::quic::{Connection, Lost, ReadError, WriteError};
+use adit_shared::stream::{RecvHalf, SendHalf};
+use adit_shared::wire::control::{Claim, EXPORTER_LABEL, Hello, Message, Refusal};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::Agent;
+use super::dial::DialError;
+use crate::status::Event;
+
+/// A session whose tunnels are served.
+#[derive(Debug)]
+pub(super) struct Registered {
+    /// The socket.
+    pub dialer: Dialer,
+    /// The connection.
+    pub connection: Connection,
+    /// To the relay.
+    pub sender: Sender,
+    /// From the relay.
+    pub receiver: Receiver,
+    /// What the relay calls the session.
+    pub session: String,
+}
+
+/// Registers. `again` when this process has been welcomed before: a name that is taken then is
+/// most likely about to be freed. Safe to drop.
+///
+/// # Errors
+///
+/// [`RegisterError`].
+pub(super) async fn register(
+    agent: &Agent,
+    dialer: Dialer,
+    connection: Connection,
+    again: bool,
+) -> Result<Registered, RegisterError> {
+    match timeout(PATIENCE, converse(agent, dialer, &connection, again)).await {
+        Ok(registered) => registered,
+        Err(_) => Err(RegisterError::Silent),
+    }
+}
+
+async fn converse(
+    agent: &Agent,
+    dialer: Dialer,
+    connection: &Connection,
+    again: bool,
+) -> Result<Registered, RegisterError> {
+    let (send, recv) = connection.open().await?;
+    let mut sender = Sender::new(SendHalf::new(send));
+    let mut receiver = Receiver::new(RecvHalf::new(recv));
+    sender
+        .send(&Message::Hello(hello(agent, connection)))
+        .await?;
+    // The claims go out before the welcome comes: that saves a round trip.
+    for tunnel in &agent.config.tunnels {
+        let claim = Claim {
+            tunnel: tunnel.id,
+            label: tunnel.label.clone(),
+            name: tunnel
+                .name
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            host: tunnel
+                .host
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+        };
+        sender.send(&Message::Claim(claim)).await?;
+    }
+    let mut session = String::new();
+    let mut granted = 0;
+    let mut refusals = Vec::new();
+    while granted + refusals.len() < agent.config.tunnels.len() {
+        match receiver.next().await? {
+            Some(Message::Welcome(welcome)) => session = format!("s{}", welcome.session),
+            Some(Message::Granted(grant)) => {
+                granted += 1;
+                let (Some(url), Some(tunnel)) = (grant.urls.first(), label(agent, grant.tunnel))
+                else {
+                    return Err(RegisterError::Protocol("a grant without a URL"));
+                };
+                agent.status.emit(Event::Online {
+                    tunnel,
+                    url: url.clone(),
+                    urls: grant.urls.clone(),
+                    session: session.clone(),
+                });
+            }
+            Some(Message::Refused(refused)) => {
+                let Some(tunnel) = label(agent, refused.tunnel) else {
+                    return Err(RegisterError::Protocol("a refusal of what was not claimed"));
+                };
+                let (reason, message) = (refused.reason, refused.message);
+                let event = Event::Refused {
+                    tunnel,
+                    reason: reason.word(),
+                    message: message.clone(),
+                };
+                agent.status.emit(event);
+                refusals.push((reason, message));
+            }
+            Some(Message::Drain { .. }) => return Err(RegisterError::Draining),
+            Some(_) => return Err(RegisterError::Protocol("a message out of order")),
+            None => return Err(RegisterError::Protocol("the control stream ended")),
+        }
+    }
+    if granted == 0
+        && let Some((reason, message)) = refusals.into_iter().next()
+    {
+        return Err(match reason {
+            Refusal::Taken | Refusal::Full if again => RegisterError::Taken(message),
+            _ => RegisterError::Refused(message),
+        });
+    }
+    Ok(Registered {
+        dialer,
+        connection: connection.clone(),
+        sender,
+        receiver,
+        session,
+    })
+}
+
+fn hello(agent: &Agent, connection: &Connection) -> Hello {
+    let token = agent
+        .config
+        .token
+        .as_ref()
+        .map_or("", |token| token.as_str());
+    Hello {
+        key: agent.identity.public_key(),
+        signature: agent.identity.sign(&connection.export(EXPORTER_LABEL)),
+        instance: agent.instance,
+        token: token.to_owned(),
+        version: concat!("agent/", env!("CARGO_PKG_VERSION")).into(),
+        exchanges: adit_shared::quic::tuning::EXCHANGES.into(),
+    }
+}
+
+fn label(agent: &Agent, id: u64) -> Option<String> {
+    let tunnel = agent.config.tunnels.iter().find(|tunnel| tunnel.id == id)?;
+    Some(tunnel.label.clone())
+}
+
+/// Why there is no session.
+#[derive(Debug, Error)]
+pub(super) enum RegisterError {
+    /// There is no connection.
+    #[error(transparent)]
+    Dial(DialError),
+    /// The connection was lost.
+    #[error(transparent)]
+    Lost(Lost),
+    /// The control stream failed.
+    #[error(transparent)]
+    Control(ControlError),
+    /// The relay said nothing.
+    #[error("the relay did not answer the hello")]
+    Silent,
+    /// The relay is going away.
+    #[error("the relay is draining")]
+    Draining,
+    /// The relay broke the protocol.
+    #[error("the relay broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The name is with somebody else for the moment.
+    #[error("{0}")]
+    Taken(String),
+    /// The relay does not want this agent; trying again does not help.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<Lost> for RegisterError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Closed { code, reason } if code.is_final() => Self::Refused(reason),
+            lost => Self::Lost(lost),
+        }
+    }
+}
+
+impl From<ControlError> for RegisterError {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Read(ReadError::Lost(lost))
+            | ControlError::Write(WriteError::Lost(lost)) => lost.into(),
+            other => Self::Control(other),
+        }
+    }
+}
+
+/// How long the relay may take to answer hello and claims.
+const PATIENCE: Duration = Duration::from_secs(10);

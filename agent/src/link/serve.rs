@@ -1,0 +1,282 @@
+//! One exchange at the agent: read the request's head, ask the origin, send the answer.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use adit_shared::body::recv::{FromStream, declared_length};
+use adit_shared::body::send::{self, SendError};
+use adit_shared::pump::QuicSource;
+use adit_shared::quic::{RecvStream, SendStream, WriteError};
+use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
+use adit_shared::wire::code::Reset;
+use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
+use adit_shared::wire::head;
+use bytes::BytesMut;
+use http::{Response, StatusCode};
+use http_body::Body as _;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::Agent;
+use crate::config::Tunnel;
+use crate::origin::upgrade::Answer;
+use crate::origin::{OriginBody, OriginError, Upstream};
+use crate::status::{Event, Outcome, Request};
+
+/// Serves one stream that the relay opened. Ends at once when the visitor is gone.
+pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) {
+    let mut send = SendHalf::new(send);
+    let mut parts = Parts::new(RecvHalf::new(recv), Side::Request);
+    let head = match timeout(HEAD, parts.next()).await {
+        Ok(Ok(Some(Part::Request(head)))) => head,
+        Ok(Ok(_)) => return send.reset(Reset::Protocol),
+        Ok(Err(error)) => {
+            debug!(side = "relay", %error, "no request head");
+            return send.reset(match error {
+                PartError::Frame(FrameError::HeadTooLarge(_)) => Reset::HeadTooLarge,
+                PartError::Frame(_) => Reset::Protocol,
+                PartError::Read(_) => Reset::Cancelled,
+            });
+        }
+        Err(_) => {
+            debug!(side = "relay", "the request head did not come in time");
+            return send.reset(Reset::Protocol);
+        }
+    };
+    let Some((tunnel, upstream)) = agent.tunnel_of(&head) else {
+        return send.reset(Reset::Internal);
+    };
+    let mut record = Record::start(agent, tunnel, &head);
+    let gone = send.stopped();
+    let result = tokio::select! {
+        biased;
+        result = answer(&mut send, parts, head, tunnel, upstream, &mut record) => result,
+        _ = gone => Err(ServeError::VisitorLeft),
+    };
+    if let Err(error) = &result {
+        debug!(side = error.side(), error = %chain(error), "exchange not served to its end");
+        send.reset(error.code());
+    }
+    record.end(result.map_err(|error| error.outcome()));
+}
+
+async fn answer(
+    send: &mut SendHalf,
+    parts: Parts,
+    head: head::Request,
+    tunnel: &Tunnel,
+    upstream: &Upstream,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
+    if head.protocol.is_some() {
+        return switch(send, parts, head, tunnel, upstream, record).await;
+    }
+    let body = FromStream::new(parts, head.end, declared_length(&head.fields));
+    let (interim, mut heads) = mpsc::channel(INTERIM);
+    let response = {
+        let request = timeout(tunnel.origin_timeout, upstream.request(head, body, interim));
+        tokio::pin!(request);
+        loop {
+            tokio::select! {
+                biased;
+                Some(head) = heads.recv() => {
+                    let mut bytes = BytesMut::new();
+                    frame::put_response(&mut bytes, &head)?;
+                    send.write(&mut [bytes.freeze()]).await?;
+                }
+                response = &mut request => {
+                    break response.map_err(|_| OriginError::Timeout)??;
+                }
+            }
+        }
+    };
+    respond(send, response, record).await
+}
+
+/// Sends a response that is not a switch.
+async fn respond(
+    send: &mut SendHalf,
+    response: Response<OriginBody>,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
+    let (parts, body) = response.into_parts();
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(OriginError::Invalid("the origin switches protocols unasked").into());
+    }
+    record.status(parts.status);
+    let head = head::Response {
+        status: parts.status,
+        fields: parts.headers,
+        end: body.is_end_stream(),
+    };
+    let mut bytes = BytesMut::with_capacity(512);
+    frame::put_response(&mut bytes, &head)?;
+    if head.end {
+        send.write(&mut [bytes.freeze()]).await?;
+        send.finish();
+        return Ok(());
+    }
+    record.sent = send::send(bytes, body, send)
+        .await
+        .map_err(|error| match error {
+            SendError::Body(error) => ServeError::Origin(error),
+            SendError::Write(error) => error.into(),
+            SendError::Trailers(error) => error.into(),
+        })?;
+    Ok(())
+}
+
+/// Serves a request that wants to switch protocols.
+async fn switch(
+    send: &mut SendHalf,
+    parts: Parts,
+    head: head::Request,
+    tunnel: &Tunnel,
+    upstream: &Upstream,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
+    let answer = timeout(tunnel.origin_timeout, upstream.upgrade(head)).await;
+    let (fields, raw) = match answer.map_err(|_| OriginError::Timeout)?? {
+        Answer::Response(response) => return respond(send, response, record).await,
+        Answer::Switched(fields, raw) => (fields, raw),
+    };
+    record.status(StatusCode::SWITCHING_PROTOCOLS);
+    let head = head::Response {
+        status: StatusCode::SWITCHING_PROTOCOLS,
+        fields,
+        end: false,
+    };
+    let mut bytes = BytesMut::new();
+    frame::put_response(&mut bytes, &head)?;
+    send.write(&mut [bytes.freeze()]).await?;
+    let source = QuicSource::new(parts.into_raw());
+    let (received, sent) = raw.carry((source, send)).await.map_err(ServeError::Raw)?;
+    (record.received, record.sent) = (received, sent);
+    Ok(())
+}
+
+impl Agent {
+    fn tunnel_of(&self, head: &head::Request) -> Option<(&Tunnel, &Upstream)> {
+        let tunnels = self.config.tunnels.iter().zip(&self.upstreams);
+        tunnels
+            .into_iter()
+            .find(|(tunnel, _)| tunnel.id == head.tunnel)
+    }
+}
+
+/// Why an exchange was not served to its end.
+#[derive(Debug, Error)]
+enum ServeError {
+    #[error("the visitor left")]
+    VisitorLeft,
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    #[error("the response cannot be sent")]
+    Write(#[from] WriteError),
+    #[error("the origin's head is too large for the tunnel")]
+    Head(#[from] HeadTooLarge),
+    #[error("the switched connection was cut")]
+    Raw(#[source] std::io::Error),
+}
+
+impl ServeError {
+    fn code(&self) -> Reset {
+        match self {
+            Self::VisitorLeft | Self::Write(_) | Self::Raw(_) => Reset::Cancelled,
+            Self::Origin(error) => error.code(),
+            Self::Head(_) => Reset::OriginInvalid,
+        }
+    }
+
+    /// Whose fault it is, for the log.
+    fn side(&self) -> &'static str {
+        match self {
+            Self::VisitorLeft | Self::Origin(OriginError::Request) => "visitor",
+            Self::Origin(_) | Self::Head(_) => "origin",
+            Self::Write(_) | Self::Raw(_) => "relay",
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::VisitorLeft | Self::Write(_) | Self::Raw(_) => Outcome::VisitorLeft,
+            Self::Origin(error) => Outcome::Failed(error.word()),
+            Self::Head(_) => Outcome::Failed("origin-invalid"),
+        }
+    }
+}
+
+/// An error with all its causes, for one log line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What is told of one request, if anybody listens.
+struct Record<'a> {
+    agent: &'a Agent,
+    request: Option<Box<Request>>,
+    since: Instant,
+    received: u64,
+    sent: u64,
+}
+
+impl<'a> Record<'a> {
+    fn start(agent: &'a Agent, tunnel: &Tunnel, head: &head::Request) -> Self {
+        let wanted = agent.status.wants_requests();
+        let request = wanted.then(|| {
+            let id = head
+                .fields
+                .get("x-request-id")
+                .and_then(|id| id.to_str().ok());
+            Box::new(Request {
+                id: id.unwrap_or_default().to_owned(),
+                tunnel: tunnel.label.clone(),
+                at: SystemTime::now(),
+                method: head.method.clone(),
+                path: head.target.path().to_owned(),
+                status: None,
+                took: Duration::ZERO,
+                received: declared_length(&head.fields).unwrap_or_default(),
+                sent: 0,
+                outcome: Outcome::Done,
+            })
+        });
+        Self {
+            agent,
+            request,
+            since: Instant::now(),
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    fn status(&mut self, status: StatusCode) {
+        if let Some(request) = &mut self.request {
+            request.status = Some(status.as_u16());
+        }
+    }
+
+    fn end(self, result: Result<(), Outcome>) {
+        let Some(mut request) = self.request else {
+            return;
+        };
+        request.took = self.since.elapsed();
+        request.received = request.received.max(self.received);
+        request.sent = self.sent;
+        request.outcome = result.err().unwrap_or(Outcome::Done);
+        self.agent.status.emit(Event::Request(*request));
+    }
+}
+
+/// How long the relay may take to a whole request head.
+const HEAD: Duration = Duration::from_secs(10);
+/// Interim heads that may wait for the relay.
+const INTERIM: usize = 8;

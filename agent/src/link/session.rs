@@ -1,0 +1,236 @@
+//! One session while it lasts: exchanges come in, the control stream goes on beside them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use adit_shared::control::{ControlError, Receiver, Sender};
+use adit_shared::quic::endpoint::Dialer;
+use adit_shared::quic::{Connection, Lost, ReadError, WriteError};
+use adit_shared::task::Tasks;
+use adit_shared::wire::code::Close;
+use adit_shared::wire::control::Message;
+use tokio::time::{interval, timeout};
+use tracing::{Span, debug, info_span};
+
+use super::Agent;
+use super::register::Registered;
+use super::serve;
+use crate::status::Event;
+
+/// How a session ended.
+pub(super) enum End {
+    /// The agent was asked to stop; everything in flight has ended.
+    Stopped,
+    /// The relay goes away; what is in flight goes on beside the next session.
+    Draining,
+    /// The connection was lost.
+    Lost(Lost),
+}
+
+/// Serves until the session ends.
+pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
+    let Registered {
+        dialer,
+        connection,
+        mut sender,
+        mut receiver,
+        session,
+    } = registered;
+    let exchanges = Exchanges {
+        tasks: Tasks::default(),
+        open: Arc::default(),
+    };
+    let accepting = exchanges.clone();
+    let (serving, of) = (agent.clone(), connection.clone());
+    // Ends with the connection.
+    exchanges
+        .tasks
+        .spawn(info_span!("session", id = session), async move {
+            while let Ok((send, recv)) = of.accept().await {
+                let (agent, open) = (serving.clone(), accepting.open.clone());
+                accepting.tasks.spawn(Span::none(), async move {
+                    open.fetch_add(1, Ordering::Relaxed);
+                    serve::exchange(&agent, send, recv).await;
+                    open.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+    let why = converse(agent, &connection, &mut sender, &mut receiver, &exchanges).await;
+    let link = Leaving {
+        dialer,
+        connection,
+        sender,
+        receiver,
+        exchanges,
+    };
+    match why {
+        Why::Stopped => {
+            link.say_goodbye(agent.config.drain_grace).await;
+            End::Stopped
+        }
+        Why::Draining(grace) => {
+            agent.status.emit(Event::Draining);
+            let stop = agent.tasks.clone();
+            agent
+                .tasks
+                .spawn(Span::none(), async move { link.linger(grace, &stop).await });
+            End::Draining
+        }
+        Why::Broken(error) => {
+            debug!(%error, "control stream failed");
+            if let ControlError::Malformed(what) = error {
+                link.connection.close(Close::Protocol, what);
+            }
+            link.exchanges.tasks.abort();
+            End::Lost(link.connection.closed().await)
+        }
+        Why::Lost(lost) => {
+            link.exchanges.tasks.abort();
+            End::Lost(lost)
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Exchanges {
+    tasks: Tasks,
+    open: Arc<AtomicUsize>,
+}
+
+enum Why {
+    Stopped,
+    Draining(Duration),
+    Broken(ControlError),
+    Lost(Lost),
+}
+
+/// The control stream, until there is a reason to leave.
+async fn converse(
+    agent: &Agent,
+    connection: &Connection,
+    sender: &mut Sender,
+    receiver: &mut Receiver,
+    exchanges: &Exchanges,
+) -> Why {
+    let mut ticks = interval(PING);
+    let mut pings = 0_u64;
+    let mut asked = Instant::now();
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = agent.tasks.stopped() => return Why::Stopped,
+            message = receiver.next() => message,
+            _ = ticks.tick() => {
+                agent.status.set_path(connection.remote(), connection.rtt());
+                // What is in flight keeps the way through a NAT open, even if it only comes in.
+                if exchanges.open.load(Ordering::Relaxed) > 0 {
+                    pings += 1;
+                    asked = Instant::now();
+                    if let Err(error) = sender.send(&Message::Ping { number: pings }).await {
+                        return broken(error);
+                    }
+                }
+                continue;
+            }
+        };
+        match message {
+            Ok(Some(Message::Pong { number })) if number == pings => {
+                debug!(took = ?asked.elapsed(), "pong");
+            }
+            Ok(Some(Message::Pong { .. })) => {}
+            Ok(Some(Message::Drain { grace_ms })) => {
+                return Why::Draining(Duration::from_millis(grace_ms));
+            }
+            Ok(Some(_)) => return Why::Broken(ControlError::Malformed("a message out of order")),
+            Ok(None) => return Why::Lost(connection.closed().await),
+            Err(error) => return broken(error),
+        }
+    }
+}
+
+fn broken(error: ControlError) -> Why {
+    match error {
+        ControlError::Read(ReadError::Lost(lost)) | ControlError::Write(WriteError::Lost(lost)) => {
+            Why::Lost(lost)
+        }
+        other => Why::Broken(other),
+    }
+}
+
+/// A session that takes nothing new.
+struct Leaving {
+    dialer: Dialer,
+    connection: Connection,
+    sender: Sender,
+    receiver: Receiver,
+    exchanges: Exchanges,
+}
+
+impl Leaving {
+    /// The relay frees the names at once; what is in flight may finish.
+    async fn say_goodbye(mut self, grace: Duration) {
+        if self.sender.send(&Message::Goodbye).await.is_err() {
+            return;
+        }
+        if timeout(grace, self.finished()).await.is_err() {
+            debug!("exchanges in flight were given up after the grace period");
+        }
+        self.connection.close(Close::Goodbye, "");
+        self.exchanges.tasks.drain(Duration::from_secs(1)).await;
+        // The relay should hear it, but need not.
+        drop(timeout(FAREWELL, self.dialer.wait_idle()).await);
+    }
+
+    /// What is in flight goes on until the relay closes, within its grace period.
+    async fn linger(self, grace: Duration, stop: &Tasks) {
+        tokio::select! {
+            biased;
+            () = stop.stopped() => {}
+            _ = self.connection.closed() => {}
+            () = tokio::time::sleep(grace + FAREWELL) => {}
+        }
+        self.connection.close(Close::Goodbye, "");
+        self.exchanges.tasks.abort();
+        drop((self.sender, self.receiver));
+    }
+
+    /// Ends when no exchange is open, or the connection is gone.
+    async fn finished(&mut self) {
+        let mut ticks = interval(Duration::from_millis(20));
+        while self.exchanges.open.load(Ordering::Relaxed) > 0 {
+            tokio::select! {
+                biased;
+                _ = self.connection.closed() => return,
+                _ = ticks.tick() => {}
+            }
+        }
+        // Exchanges that ended here are still on their way to the relay.
+        self.flushed().await;
+    }
+
+    /// Ends when the relay has answered a ping: it has read what was sent before.
+    async fn flushed(&mut self) {
+        if self
+            .sender
+            .send(&Message::Ping { number: LAST_PING })
+            .await
+            .is_err()
+        {
+            return;
+        }
+        loop {
+            match self.receiver.next().await {
+                Ok(Some(Message::Pong { number: LAST_PING })) | Ok(None) | Err(_) => return,
+                Ok(Some(_)) => {}
+            }
+        }
+    }
+}
+
+/// How often the relay hears from an agent with exchanges in flight.
+const PING: Duration = Duration::from_secs(1);
+/// The number of the ping that goes before a goodbye.
+const LAST_PING: u64 = adit_shared::wire::varint::MAX;
+/// How long closing may take.
+const FAREWELL: Duration = Duration::from_secs(1);

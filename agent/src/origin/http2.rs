@@ -1,0 +1,223 @@
+//! One request and its response over HTTP/2, on a connection that all requests share.
+
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use adit_shared::body::h2::{self as body, FromH2};
+use adit_shared::task::Tasks;
+use adit_shared::wire::head;
+use bytes::Bytes;
+use futures_util::future::{AbortHandle, Abortable};
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use http::uri::{Authority, Scheme, Uri};
+use http::{Request, Response, Version};
+use http_body::Body;
+use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
+
+use super::dial::{Dialer, Io};
+use super::{InterimHeads, OriginBody, OriginError, strip_hop_by_hop};
+
+/// The one connection that requests share, once there is one.
+#[derive(Debug, Default)]
+pub struct Shared(Mutex<Option<SendRequest<Bytes>>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<SendRequest<Bytes>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub fn is_open(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// The connection, when it takes another request; a fresh one if it is gone. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`].
+    pub async fn sender(
+        &self,
+        dialer: &Dialer,
+        tasks: &Tasks,
+    ) -> Result<SendRequest<Bytes>, OriginError> {
+        let kept = self.lock().clone();
+        if let Some(kept) = kept
+            && let Ok(ready) = kept.ready().await
+        {
+            return Ok(ready);
+        }
+        self.adopt(dialer.dial().await?.io, tasks).await
+    }
+
+    /// Begins to speak HTTP/2 on a connection, which requests share from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError::Http2`].
+    pub async fn adopt(
+        &self,
+        io: Box<dyn Io>,
+        tasks: &Tasks,
+    ) -> Result<SendRequest<Bytes>, OriginError> {
+        let mut builder = Builder::new();
+        builder
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(head::MAX_HEAD as u32)
+            .max_send_buffer_size(SEND_BUFFER);
+        let (sender, connection) = match timeout(HANDSHAKE, builder.handshake(io)).await {
+            Ok(handshake) => handshake.map_err(OriginError::Http2)?,
+            Err(_) => return Err(OriginError::Timeout),
+        };
+        tasks.spawn(Span::none(), async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(side = "origin", %error, "connection ended");
+            }
+        });
+        *self.lock() = Some(sender.clone());
+        sender.ready().await.map_err(OriginError::Http2)
+    }
+}
+
+/// Sends a request and waits for the head of its response. Safe to drop: the stream is reset.
+///
+/// # Errors
+///
+/// [`OriginError`].
+pub async fn request<B>(
+    mut sender: SendRequest<Bytes>,
+    head: head::Request,
+    body: B,
+    interim: InterimHeads,
+    tasks: &Tasks,
+) -> Result<Response<OriginBody>, OriginError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Send,
+{
+    let end = head.end;
+    let (response, mut send) = sender
+        .send_request(build(head)?, end)
+        .map_err(OriginError::Http2)?;
+    let upload = (!end).then(|| {
+        let (abort, registration) = AbortHandle::new_pair();
+        let work = async move { drop(body::send(body, &mut send).await) };
+        let work = Abortable::new(work.in_current_span(), registration);
+        tasks.spawn(Span::none(), async move {
+            // Given up or not, there is nobody to tell.
+            let _ = work.await;
+        });
+        Upload(abort)
+    });
+    let response = head_of(response, interim).await?;
+    let (mut parts, recv) = response.into_parts();
+    strip_hop_by_hop(&mut parts.headers);
+    let body = Streamed {
+        body: FromH2::new(recv),
+        _upload: upload,
+    };
+    Ok(Response::from_parts(parts, OriginBody::Http2(body)))
+}
+
+async fn head_of(
+    mut response: ResponseFuture,
+    interim: InterimHeads,
+) -> Result<Response<h2::RecvStream>, OriginError> {
+    poll_fn(|cx| {
+        while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+            let (parts, ()) = head.into_parts();
+            let (status, fields) = (parts.status, parts.headers);
+            // A visitor does without interim heads that come faster than it takes them.
+            drop(interim.try_send(head::Response {
+                status,
+                fields,
+                end: false,
+            }));
+        }
+        std::pin::Pin::new(&mut response).poll(cx)
+    })
+    .await
+    .map_err(OriginError::Http2)
+}
+
+/// The request as HTTP/2 says it.
+pub(super) fn build(head: head::Request) -> Result<Request<()>, OriginError> {
+    let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(head.authority.as_bytes()));
+    let authority = authority.map_err(|_| OriginError::Request)?;
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(if head.https {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    });
+    uri.authority = Some(authority);
+    uri.path_and_query = Some(head.target);
+    let mut request = Request::new(());
+    *request.version_mut() = Version::HTTP_2;
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginError::Request)?;
+    *request.headers_mut() = head.fields;
+    Ok(request)
+}
+
+/// The body of a response. Dropped before its end, the request's upload is given up too.
+#[derive(Debug)]
+pub struct Streamed {
+    body: FromH2,
+    /// Held until the response ends.
+    _upload: Option<Upload>,
+}
+
+impl Streamed {
+    /// A body whose request had none.
+    pub(super) fn alone(body: FromH2) -> Self {
+        Self {
+            body,
+            _upload: None,
+        }
+    }
+}
+
+/// A request body that is being sent; given up when dropped.
+#[derive(Debug)]
+struct Upload(AbortHandle);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, h2::Error>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bytes of one download that may be under way.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Bytes of all downloads: never what binds, or one that stalls would stop the others.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Bytes of one upload that may wait for the socket.
+const SEND_BUFFER: usize = 256 << 10;
+/// How long the origin may take to begin.
+const HANDSHAKE: Duration = Duration::from_secs(5);

@@ -1,0 +1,306 @@
+//! The way from the agent to the server beside it.
+//!
+//! - [`dial`]: a connection to it: TCP, a Unix socket, TLS;
+//! - [`pool`]: HTTP/1.1 connections that wait for the next request;
+//! - [`http1`], [`http2`]: one request and its response;
+//! - [`upgrade`]: a switch of protocols;
+//! - [`echo`]: the built-in origin.
+
+pub mod dial;
+pub mod echo;
+pub mod http1;
+pub mod http2;
+pub mod pool;
+pub mod upgrade;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use adit_shared::task::Tasks;
+use adit_shared::wire::code::Reset;
+use adit_shared::wire::head;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use self::dial::Dialer;
+use self::http2::Shared;
+use self::pool::Pool;
+use crate::config::{self, HostHeader, Scheme};
+
+/// Where the requests of one tunnel go. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Upstream(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    host_header: Option<HeaderValue>,
+    tasks: Tasks,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Echo,
+    Server {
+        dialer: Dialer,
+        pool: Pool,
+        shared: Shared,
+        always_h2: bool,
+    },
+}
+
+/// Interim heads that come before a response. A few may wait; more are dropped, as any proxy may
+/// (RFC 9110 section 15.2).
+pub type InterimHeads = mpsc::Sender<head::Response>;
+
+impl Upstream {
+    /// The way to the origin of `tunnel`; what it starts runs on `tasks`.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError::Tls`] when the machine's trust store is unusable.
+    pub fn new(tunnel: &config::Tunnel, tasks: Tasks) -> Result<Self, OriginError> {
+        let kind = match &tunnel.origin {
+            config::Origin::Echo => Kind::Echo,
+            server => Kind::Server {
+                dialer: Dialer::new(server)?,
+                pool: Pool::new(&tasks),
+                shared: Shared::default(),
+                always_h2: matches!(
+                    server,
+                    config::Origin::Tcp {
+                        scheme: Scheme::H2c,
+                        ..
+                    }
+                ),
+            },
+        };
+        let host_header = match &tunnel.host_header {
+            HostHeader::Keep => None,
+            HostHeader::Rewrite => HeaderValue::from_str(&tunnel.origin.authority()).ok(),
+            HostHeader::Value(value) => Some(value.clone()),
+        };
+        Ok(Self(Arc::new(Inner {
+            kind,
+            host_header,
+            tasks,
+        })))
+    }
+
+    /// Sends a request and waits for the head of the response.
+    ///
+    /// Safe to drop: the request is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`].
+    pub async fn request<B>(
+        &self,
+        mut head: head::Request,
+        body: B,
+        interim: InterimHeads,
+    ) -> Result<Response<OriginBody>, OriginError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    {
+        let inner = &*self.0;
+        if let Some(host) = &inner.host_header {
+            head.authority = host.clone();
+        }
+        let Kind::Server {
+            dialer,
+            pool,
+            shared,
+            always_h2,
+        } = &inner.kind
+        else {
+            return Ok(echo::answer(&head, body).map(OriginBody::Echo));
+        };
+        if *always_h2 || shared.is_open() {
+            let sender = shared.sender(dialer, &inner.tasks).await?;
+            return http2::request(sender, head, body, interim, &inner.tasks).await;
+        }
+        if let Some(kept) = pool.take() {
+            return http1::request(kept, dialer, pool, head, body, interim, &inner.tasks).await;
+        }
+        let fresh = dialer.dial().await?;
+        if fresh.is_h2 {
+            let sender = shared.adopt(fresh.io, &inner.tasks).await?;
+            return http2::request(sender, head, body, interim, &inner.tasks).await;
+        }
+        let fresh = http1::handshake(fresh.io, &inner.tasks).await?;
+        http1::request(fresh, dialer, pool, head, body, interim, &inner.tasks).await
+    }
+
+    /// Asks the origin to switch to `head.protocol`.
+    ///
+    /// Safe to drop: the request is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`].
+    pub async fn upgrade(&self, mut head: head::Request) -> Result<upgrade::Answer, OriginError> {
+        let inner = &*self.0;
+        if let Some(host) = &inner.host_header {
+            head.authority = host.clone();
+        }
+        match &inner.kind {
+            Kind::Server {
+                dialer,
+                shared,
+                always_h2: true,
+                ..
+            } => {
+                let sender = shared.sender(dialer, &inner.tasks).await?;
+                upgrade::over_h2(sender, head).await
+            }
+            Kind::Server { dialer, .. } => upgrade::over_h1(dialer, head, &inner.tasks).await,
+            Kind::Echo => {
+                head.protocol = None;
+                let response = echo::answer(&head, http_body_util::Empty::new());
+                Ok(upgrade::Answer::Response(response.map(OriginBody::Echo)))
+            }
+        }
+    }
+
+    /// Whether the origin accepts connections now.
+    pub async fn is_up(&self) -> bool {
+        match &self.0.kind {
+            Kind::Echo => true,
+            Kind::Server { dialer, .. } => dialer.probe().await,
+        }
+    }
+}
+
+/// The body of an origin's response.
+#[derive(Debug)]
+pub enum OriginBody {
+    /// Over HTTP/1.1. The connection goes back to the pool at its end.
+    Http1(http1::Pooled<Incoming>),
+    /// Over HTTP/2.
+    Http2(http2::Streamed),
+    /// From the built-in origin.
+    Echo(echo::Echo),
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = OriginError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        match &mut *self {
+            Self::Http1(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(OriginError::Http1))),
+            Self::Http2(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(OriginError::Http2))),
+            Self::Echo(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|_| OriginError::Request))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::Echo(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::Echo(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Why an origin gave no response, or not all of it.
+#[derive(Debug, Error)]
+pub enum OriginError {
+    /// It accepts no connection.
+    #[error("cannot connect to the origin")]
+    Connect(#[source] io::Error),
+    /// It accepts no TLS.
+    #[error("cannot speak TLS with the origin")]
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// HTTP/1.1 with it failed.
+    #[error("HTTP/1.1 with the origin failed")]
+    Http1(#[source] hyper::Error),
+    /// HTTP/2 with it failed.
+    #[error("HTTP/2 with the origin failed")]
+    Http2(#[source] h2::Error),
+    /// It sent no head in time.
+    #[error("the origin did not answer in time")]
+    Timeout,
+    /// It answered something that HTTP does not allow.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The visitor's request ended too early.
+    #[error("the request ended too early")]
+    Request,
+}
+
+impl OriginError {
+    /// What the relay is told.
+    pub fn code(&self) -> Reset {
+        match self {
+            Self::Connect(_) => Reset::OriginRefused,
+            Self::Tls(_) | Self::Invalid(_) => Reset::OriginInvalid,
+            Self::Timeout => Reset::OriginTimeout,
+            Self::Request => Reset::VisitorReset,
+            Self::Http1(error) if error.is_parse() => Reset::OriginInvalid,
+            Self::Http1(error) if error.is_user() => Reset::VisitorReset,
+            Self::Http1(_) => Reset::OriginReset,
+            Self::Http2(error) if error.is_remote() || error.is_io() => Reset::OriginReset,
+            Self::Http2(_) => Reset::OriginInvalid,
+        }
+    }
+
+    /// The word of the contract for it.
+    pub fn word(&self) -> &'static str {
+        match self.code() {
+            Reset::OriginRefused => "origin-refused",
+            Reset::OriginInvalid => "origin-invalid",
+            Reset::OriginTimeout => "origin-timeout",
+            Reset::VisitorReset => "request-incomplete",
+            _ => "origin-reset",
+        }
+    }
+}
+
+/// Removes what was for the hop between origin and agent (RFC 9110 section 7.6.1).
+pub(crate) fn strip_hop_by_hop(fields: &mut HeaderMap) {
+    if fields.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = fields
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .filter(|name| *name != HOST && *name != TE)
+            .collect();
+        for name in named {
+            fields.remove(name);
+        }
+    }
+    fields.remove(CONNECTION);
+    fields.remove(TRANSFER_ENCODING);
+    fields.remove(UPGRADE);
+    fields.remove("keep-alive");
+    fields.remove("proxy-connection");
+}

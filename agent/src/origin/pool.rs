@@ -1,0 +1,136 @@
+//! HTTP/1.1 connections to the origin that wait for the next request.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use adit_shared::task::Tasks;
+use http::HeaderMap;
+use hyper::client::conn::http1::SendRequest;
+use tracing::Span;
+
+use super::http1::RequestBody;
+
+/// Connections that are not in use, the last used one at the back. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Mutex<VecDeque<Idle>>>);
+
+#[derive(Debug)]
+struct Idle {
+    connection: Kept,
+    until: Instant,
+}
+
+/// A connection that a request can be sent on.
+#[derive(Debug)]
+pub struct Kept {
+    /// The connection.
+    pub sender: SendRequest<RequestBody>,
+    /// Whether a request was sent on it before: then the origin may close it at any moment.
+    pub used: bool,
+}
+
+impl Pool {
+    /// An empty pool, swept until `tasks` are stopped.
+    pub fn new(tasks: &Tasks) -> Self {
+        let pool = Self(Arc::default());
+        let (swept, stop) = (Arc::downgrade(&pool.0), tasks.clone());
+        tasks.spawn(Span::none(), async move {
+            let mut ticks = tokio::time::interval(SWEEP);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.stopped() => return,
+                    _ = ticks.tick() => {}
+                }
+                let Some(idle) = swept.upgrade() else { return };
+                let now = Instant::now();
+                lock(&idle).retain(|one| one.is_usable(now));
+            }
+        });
+        pool
+    }
+
+    /// The connection that was used last, if one is ready.
+    pub fn take(&self) -> Option<Kept> {
+        let mut idle = lock(&self.0);
+        let now = Instant::now();
+        // One that was just given back may take a moment to be ready: look behind it, too.
+        for at in (0..idle.len()).rev() {
+            if !idle[at].is_usable(now) {
+                idle.remove(at);
+            } else if idle[at].connection.sender.is_ready() {
+                return idle.remove(at).map(|one| one.connection);
+            }
+        }
+        None
+    }
+
+    /// Gives a connection back whose response with these `fields` was read to its end.
+    pub fn give(&self, connection: Kept, keep: Duration) {
+        if connection.sender.is_closed() || keep.is_zero() {
+            return;
+        }
+        let mut idle = lock(&self.0);
+        if idle.len() >= MOST {
+            idle.pop_front();
+        }
+        idle.push_back(Idle {
+            connection,
+            until: Instant::now() + keep,
+        });
+    }
+}
+
+impl Idle {
+    fn is_usable(&self, now: Instant) -> bool {
+        !self.connection.sender.is_closed() && now < self.until
+    }
+}
+
+/// How long a connection may wait: a second less than the origin says it keeps it, so that no
+/// request meets its closing.
+pub fn keep(fields: &HeaderMap) -> Duration {
+    let said = fields
+        .get("keep-alive")
+        .and_then(|value| value.to_str().ok());
+    let seconds = said.and_then(|text| {
+        let timeout = text
+            .split(',')
+            .find_map(|part| part.trim().strip_prefix("timeout="));
+        timeout?.parse::<u64>().ok()
+    });
+    seconds.map_or(KEEP, |seconds| {
+        Duration::from_secs(seconds.saturating_sub(1)).min(KEEP)
+    })
+}
+
+fn lock(idle: &Mutex<VecDeque<Idle>>) -> MutexGuard<'_, VecDeque<Idle>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Connections that wait at most.
+const MOST: usize = 256;
+/// How long a connection waits when the origin does not say.
+const KEEP: Duration = Duration::from_secs(30);
+/// How often connections that waited too long are closed.
+const SWEEP: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_kept_a_little_shorter_than_the_origin_says() {
+        let kept = |value: &'static str| {
+            let mut fields = HeaderMap::new();
+            fields.insert("keep-alive", value.parse().unwrap());
+            keep(&fields)
+        };
+        assert_eq!(kept("timeout=5"), Duration::from_secs(4));
+        assert_eq!(kept("max=100, timeout=1"), Duration::ZERO);
+        assert_eq!(kept("timeout=600"), KEEP);
+        assert_eq!(kept("timeout=x"), KEEP);
+        assert_eq!(keep(&HeaderMap::new()), KEEP);
+    }
+}

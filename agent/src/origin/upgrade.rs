@@ -1,0 +1,202 @@
+//! A switch of protocols: WebSocket, or any other that visitor and origin agree on.
+
+use std::io;
+
+use adit_shared::body::h2::FromH2;
+use adit_shared::pump::{H2Sink, QuicSource, SocketSink, SocketSource, pump};
+use adit_shared::stream::SendHalf;
+use adit_shared::task::Tasks;
+use adit_shared::wire::head;
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::ext::Protocol;
+use http::header::{
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{Method, Response, StatusCode};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tracing::Span;
+
+use super::dial::Dialer;
+use super::{OriginBody, OriginError, http1 as plain, strip_hop_by_hop};
+
+/// What the origin says to a switch.
+#[derive(Debug)]
+pub enum Answer {
+    /// It switches; the head of its 101, and the raw bytes.
+    Switched(HeaderMap, Raw),
+    /// It answers otherwise.
+    Response(Response<OriginBody>),
+}
+
+/// The origin's end of a switched exchange.
+#[derive(Debug)]
+pub enum Raw {
+    /// A connection of its own.
+    Http1(Upgraded),
+    /// A stream of a shared connection.
+    Http2(FromH2, H2Sink),
+}
+
+impl Raw {
+    /// Carries bytes to and from the relay until both directions have ended. Says how many came
+    /// from the visitor, and how many went to it.
+    ///
+    /// Safe to drop: both ends are given up.
+    ///
+    /// # Errors
+    ///
+    /// The first error of either direction.
+    pub async fn carry(self, relay: (QuicSource, &mut SendHalf)) -> io::Result<(u64, u64)> {
+        match self {
+            Self::Http1(upgraded) => {
+                let (read, write) = tokio::io::split(TokioIo::new(upgraded));
+                let origin = (SocketSource::new(Bytes::new(), read), SocketSink(write));
+                pump(relay, origin).await
+            }
+            Self::Http2(source, sink) => pump(relay, (source, sink)).await,
+        }
+    }
+}
+
+/// Over a connection of its own. Safe to drop.
+///
+/// # Errors
+///
+/// [`OriginError`].
+pub async fn over_h1(
+    dialer: &Dialer,
+    mut head: head::Request,
+    tasks: &Tasks,
+) -> Result<Answer, OriginError> {
+    let protocol = head.protocol.take().ok_or(OriginError::Request)?;
+    let websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let fields = &mut head.fields;
+    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    fields.insert(UPGRADE, protocol);
+    // A visitor over HTTP/2 sends no key (RFC 8441 section 5), but an HTTP/1.1 origin wants one.
+    if websocket && !fields.contains_key(SEC_WEBSOCKET_KEY) {
+        fields.insert(SEC_WEBSOCKET_KEY, fresh_key());
+        fields.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    let key = fields.get(SEC_WEBSOCKET_KEY).cloned();
+    head.end = true;
+
+    let fresh = dialer.dial_http1().await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(fresh))
+        .await
+        .map_err(OriginError::Http1)?;
+    tasks.spawn(Span::none(), async move {
+        drop(connection.with_upgrades().await)
+    });
+    let request = plain::build(head, Empty::new());
+    let mut response = sender
+        .send_request(request)
+        .await
+        .map_err(OriginError::Http1)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let (mut parts, body) = response.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        let body = plain::Pooled::alone(body, sender);
+        return Ok(Answer::Response(Response::from_parts(
+            parts,
+            OriginBody::Http1(body),
+        )));
+    }
+    if websocket && let Some(key) = key {
+        check_accept(&key, response.headers())?;
+    }
+    let upgraded = hyper::upgrade::on(&mut response)
+        .await
+        .map_err(OriginError::Http1)?;
+    let mut fields = std::mem::take(response.headers_mut());
+    strip_hop_by_hop(&mut fields);
+    Ok(Answer::Switched(fields, Raw::Http1(upgraded)))
+}
+
+/// Over a stream of a shared connection (RFC 8441). Safe to drop.
+///
+/// # Errors
+///
+/// [`OriginError`].
+pub async fn over_h2(
+    mut sender: SendRequest<Bytes>,
+    mut head: head::Request,
+) -> Result<Answer, OriginError> {
+    if !sender.is_extended_connect_protocol_enabled() {
+        return Err(OriginError::Invalid(
+            "the origin switches no protocols over HTTP/2",
+        ));
+    }
+    let protocol = head.protocol.take().ok_or(OriginError::Request)?;
+    let protocol = Protocol::from(protocol.to_str().map_err(|_| OriginError::Request)?);
+    let key = head.fields.remove(SEC_WEBSOCKET_KEY);
+    head.method = Method::CONNECT;
+    let mut request = super::http2::build(head)?;
+    request.extensions_mut().insert(protocol);
+    let (response, send) = sender
+        .send_request(request, false)
+        .map_err(OriginError::Http2)?;
+    let (mut parts, recv) = response.await.map_err(OriginError::Http2)?.into_parts();
+    let body = FromH2::new(recv);
+    if parts.status != StatusCode::OK {
+        let body = OriginBody::Http2(super::http2::Streamed::alone(body));
+        return Ok(Answer::Response(Response::from_parts(parts, body)));
+    }
+    // What a visitor over HTTP/1.1 waits for.
+    if let Some(key) = key {
+        parts.headers.insert(SEC_WEBSOCKET_ACCEPT, accept_of(&key));
+    }
+    Ok(Answer::Switched(
+        parts.headers,
+        Raw::Http2(body, H2Sink::new(send)),
+    ))
+}
+
+/// An origin that does not know WebSocket may still say 101; the key tells (RFC 6455 section 4.1).
+fn check_accept(key: &HeaderValue, fields: &HeaderMap) -> Result<(), OriginError> {
+    match fields.get(SEC_WEBSOCKET_ACCEPT) {
+        Some(accept) if *accept == accept_of(key) => Ok(()),
+        _ => Err(OriginError::Invalid(
+            "the origin's Sec-WebSocket-Accept does not fit the key",
+        )),
+    }
+}
+
+fn accept_of(key: &HeaderValue) -> HeaderValue {
+    let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key.as_bytes());
+    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    base64_value(context.finish().as_ref())
+}
+
+fn fresh_key() -> HeaderValue {
+    let mut nonce = [0; 16];
+    // A key guards against caches that do not know WebSocket; there is none on this way.
+    let _ = aws_lc_rs::rand::fill(&mut nonce);
+    base64_value(&nonce)
+}
+
+fn base64_value(bytes: &[u8]) -> HeaderValue {
+    // Base64 has only characters that a value may have.
+    HeaderValue::from_str(&BASE64.encode(bytes)).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_follows_from_the_key_as_in_rfc_6455_section_1_3() {
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept_of(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert!(check_accept(&key, &HeaderMap::new()).is_err());
+    }
+}

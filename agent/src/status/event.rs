@@ -1,0 +1,123 @@
+//! What happens to an agent.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use http::Method;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The relay serves a tunnel from now on.
+    Online {
+        /// The label of the tunnel.
+        tunnel: String,
+        /// Where visitors reach it.
+        url: String,
+        /// All the URLs where they do; the first is `url`.
+        urls: Vec<String>,
+        /// The relay's name for the session.
+        session: String,
+    },
+    /// There is no session any more.
+    Offline {
+        /// Why, in words for people.
+        reason: String,
+        /// When the next attempt is; `None` when there is none.
+        retry_in: Option<Duration>,
+    },
+    /// The relay does not serve a tunnel.
+    Refused {
+        /// The label of the tunnel; empty when the whole session was refused.
+        tunnel: String,
+        /// Why, as a word for programs.
+        reason: &'static str,
+        /// Why, in words for people, with what they can do.
+        message: String,
+    },
+    /// The session goes on from another address of ours.
+    Migrated {
+        /// Our address until now.
+        from: SocketAddr,
+        /// Our address from now on.
+        to: SocketAddr,
+    },
+    /// An exchange ended.
+    Request(Request),
+    /// The agent was asked to stop; what is in flight may finish.
+    Draining,
+    /// An origin cannot be connected to.
+    OriginDown {
+        /// The label of the tunnel.
+        tunnel: String,
+        /// The origin, in words for people.
+        origin: String,
+    },
+    /// An origin that could not be connected to can be again.
+    OriginUp {
+        /// The label of the tunnel.
+        tunnel: String,
+        /// The origin, in words for people.
+        origin: String,
+    },
+}
+
+/// One exchange, after its end.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its `X-Request-Id`.
+    pub id: String,
+    /// The label of the tunnel.
+    pub tunnel: String,
+    /// When it began.
+    pub at: SystemTime,
+    /// The method.
+    pub method: Method,
+    /// The path, without the query: that may hold secrets.
+    pub path: String,
+    /// The status of the response, if there was one.
+    pub status: Option<u16>,
+    /// From its beginning to its end.
+    pub took: Duration,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the response's body.
+    pub sent: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Request {
+    /// Cuts what a visitor may have made long: many requests are kept, and kept memory is bounded.
+    pub(super) fn shorten(&mut self) {
+        if self.path.len() > MAX_PATH {
+            let is_end = |at: &usize| self.path.is_char_boundary(*at);
+            let end = (0..=MAX_PATH).rev().find(is_end).unwrap_or(0);
+            self.path.truncate(end);
+            self.path.push('…');
+            self.path.shrink_to_fit();
+        }
+        let method = self.method.as_str();
+        if method.len() > MAX_METHOD
+            && let Ok(short) = Method::from_bytes(&method.as_bytes()[..MAX_METHOD])
+        {
+            self.method = short;
+        }
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Both messages are whole.
+    Done,
+    /// The visitor gave it up.
+    VisitorLeft,
+    /// It failed on this side, with the code that the visitor sees, such as `origin-refused`.
+    Failed(&'static str),
+}
+
+/// In bytes.
+const MAX_PATH: usize = 1 << 10;
+/// In bytes. The longest that is registered has 17.
+const MAX_METHOD: usize = 24;

@@ -1,0 +1,436 @@
+//! Events as lines for people.
+//!
+//! Lines carry colours; these are taken out again on the way to where nobody could see them.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::escape::escape;
+use super::{Text, View, qr};
+use crate::config::relay::is_loopback;
+use crate::config::{Origin, RelayAddress};
+use crate::status::{Event, Outcome, Request, Status};
+
+/// What has been said so far.
+#[derive(Debug)]
+pub(super) struct Human {
+    view: View,
+    status: Status,
+    zone: TimeZone,
+    /// The URL of each tunnel that was said.
+    urls: HashMap<String, String>,
+    session: String,
+}
+
+impl Human {
+    pub(super) fn new(view: View, status: Status, zone: TimeZone) -> Self {
+        Self {
+            view,
+            status,
+            zone,
+            urls: HashMap::new(),
+            session: String::new(),
+        }
+    }
+
+    pub(super) fn say(&mut self, event: &Event, to: &mut Text) {
+        match event {
+            Event::Online {
+                tunnel,
+                url,
+                urls,
+                session,
+            } => self.online(tunnel, url, urls, session, to),
+            Event::Offline { reason, retry_in } => {
+                let next = match retry_in {
+                    Some(Duration::ZERO) => "; trying again now".to_owned(),
+                    Some(delay) => format!("; trying again in {}", brief(*delay)),
+                    None => String::new(),
+                };
+                to.err(&life(
+                    AnsiColor::Yellow,
+                    &format!("offline: {}{next}", words(reason)),
+                ));
+            }
+            Event::Refused {
+                tunnel, message, ..
+            } => {
+                let what = if tunnel.is_empty() {
+                    "refused".to_owned()
+                } else {
+                    format!("refused {}", words(tunnel))
+                };
+                to.err(&life(
+                    AnsiColor::Red,
+                    &format!("{what}: {}", words(message)),
+                ));
+            }
+            Event::Migrated { from, to: now } => to.err(&life(
+                AnsiColor::Cyan,
+                &format!("the network changed ({from} to {now}); requests in flight go on"),
+            )),
+            Event::Request(request) => to.err(&self.request(request)),
+            Event::Draining => to.err(&life(
+                AnsiColor::Yellow,
+                "draining: what is in flight may finish; once more to quit at once",
+            )),
+            Event::OriginDown { origin, .. } => to.err(&life(
+                AnsiColor::Yellow,
+                &format!("waiting for {} (visitors get 502 meanwhile)", words(origin)),
+            )),
+            Event::OriginUp { origin, .. } => to.err(&life(
+                AnsiColor::Green,
+                &format!("{} is there", words(origin)),
+            )),
+        }
+    }
+
+    fn online(&mut self, tunnel: &str, url: &str, urls: &[String], session: &str, to: &mut Text) {
+        let is_new_session = self.session != session;
+        session.clone_into(&mut self.session);
+        if self.urls.get(tunnel).is_some_and(|said| said == url) {
+            if is_new_session {
+                let path = self.path();
+                to.err(&life(AnsiColor::Green, &format!("online again: {path}")));
+            }
+            return;
+        }
+        let is_first = self.urls.is_empty();
+        self.urls.insert(tunnel.to_owned(), url.to_owned());
+        to.out(&words(url));
+        let origin = self.origin(tunnel);
+        let shown = origin.map_or_else(|| words(tunnel).into_owned(), Origin::to_string);
+        if !self.view.stderr_is_terminal {
+            let line = format!(
+                "online: {} forwards to {shown}, {}",
+                words(url),
+                self.path()
+            );
+            to.err(&life(AnsiColor::Green, &line));
+            return;
+        }
+        let mut row = |what: &str, text: &str| {
+            to.err(&format!("  {DIM}{what:<12}{DIM:#} {text}"));
+        };
+        if !self.view.stdout_is_terminal {
+            row("online at", &format!("{BOLD}{}{BOLD:#}", words(url)));
+        }
+        for other in urls.iter().filter(|other| *other != url) {
+            row("also at", &words(other));
+        }
+        row("forwards to", &shown);
+        if is_new_session {
+            row("relay", self.path().trim_start_matches("relay "));
+        }
+        if let Some(inspect) = self.view.inspect.filter(|_| is_first) {
+            row("inspector", &format!("http://{inspect}"));
+        }
+        if let Some(command) = self.suggest(origin, url, urls) {
+            row("try", &format!("{BOLD}{command}{BOLD:#}"));
+        }
+        if let Some(code) = self.view.qr.then(|| qr::code(url)).flatten() {
+            to.err("");
+            to.err(&code);
+        }
+        to.err("");
+    }
+
+    /// Over which relay we are online, and how far it is.
+    fn path(&self) -> String {
+        let now = self.status.snapshot();
+        let mut text = format!("relay {}", self.view.relay);
+        if let Some(address) = now.relay {
+            text.push_str(&format!(" at {address}"));
+        }
+        if let Some(rtt) = now.rtt {
+            text.push_str(&format!(", {}", brief(rtt)));
+        }
+        text.push_str(&format!(", session {}", words(&self.session)));
+        text
+    }
+
+    fn origin(&self, tunnel: &str) -> Option<&Origin> {
+        let found = self.view.origins.iter().find(|(label, _)| label == tunnel);
+        found.map(|(_, origin)| origin)
+    }
+
+    /// What to do next, for somebody who tries this out on one machine.
+    fn suggest(&self, origin: Option<&Origin>, url: &str, urls: &[String]) -> Option<String> {
+        let is_here = match &self.view.relay {
+            RelayAddress::Local => true,
+            RelayAddress::Remote { host, .. } => is_loopback(host),
+        };
+        let is_echo = origin == Some(&Origin::Echo);
+        if !is_here && !is_echo {
+            return None;
+        }
+        // No other program trusts the certificate of a relay on this machine.
+        let plain = urls
+            .iter()
+            .find(|url| is_here && url.starts_with("http://"));
+        let url = words(plain.map_or(url, String::as_str));
+        let url = url.trim_end_matches('/');
+        Some(if is_echo {
+            format!("curl {url}/hello -d 'hi'")
+        } else {
+            format!("curl {url}")
+        })
+    }
+
+    fn request(&self, request: &Request) -> String {
+        let time = self.clock(request.at);
+        let method = escape(request.method.as_str(), MAX_METHOD);
+        let path = escape(&request.path, MAX_PATH);
+        let (style, status) = match request.status {
+            Some(status) => (of_status(status), status.to_string()),
+            None => (DIM, "---".to_owned()),
+        };
+        let took = brief(request.took);
+        let bytes = size(request.sent);
+        let mut line = format!(
+            "{DIM}{time}{DIM:#} {method:<7} {path:<32} {style}{status}{style:#} {took:>7} {bytes:>8}"
+        );
+        match request.outcome {
+            Outcome::Done => {}
+            Outcome::VisitorLeft => line.push_str(&format!("  {YELLOW}visitor left{YELLOW:#}")),
+            Outcome::Failed(code) => line.push_str(&format!("  {RED}{code}{RED:#}")),
+        }
+        if self.view.origins.len() > 1 {
+            let tunnel = words(&request.tunnel);
+            line.push_str(&format!("  {DIM}{tunnel}{DIM:#}"));
+        }
+        line
+    }
+
+    fn clock(&self, at: SystemTime) -> String {
+        let at = Timestamp::try_from(at).unwrap_or_default();
+        at.to_zoned(self.zone.clone())
+            .strftime("%H:%M:%S")
+            .to_string()
+    }
+}
+
+fn life(colour: AnsiColor, text: &str) -> String {
+    let style = colour.on_default();
+    format!("{style}{text}{style:#}")
+}
+
+/// A short text from elsewhere.
+fn words(text: &str) -> std::borrow::Cow<'_, str> {
+    escape(text, MAX_WORDS)
+}
+
+fn of_status(status: u16) -> Style {
+    match status {
+        200..=299 => AnsiColor::Green.on_default(),
+        300..=399 => AnsiColor::Cyan.on_default(),
+        400..=499 => YELLOW,
+        500..=599 => RED,
+        _ => DIM,
+    }
+}
+
+/// A duration in few characters.
+pub(crate) fn brief(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 9.95 {
+        format!("{ms:.1} ms")
+    } else if ms < 999.5 {
+        format!("{ms:.0} ms")
+    } else if ms < 99_950.0 {
+        format!("{:.1} s", ms / 1e3)
+    } else {
+        format!("{:.0} min", ms / 60e3)
+    }
+}
+
+/// A number of bytes in few characters.
+fn size(bytes: u64) -> String {
+    let mut shown = bytes as f64;
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    for unit in ["kB", "MB", "GB"] {
+        shown /= 1e3;
+        if shown < 999.95 {
+            return format!("{shown:.1} {unit}");
+        }
+    }
+    format!("{:.1} TB", shown / 1e3)
+}
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+
+/// In characters.
+const MAX_WORDS: usize = 300;
+const MAX_PATH: usize = 120;
+const MAX_METHOD: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Stream;
+    use super::*;
+    use http::Method;
+
+    fn human(origins: &[(&str, Origin)], relay: &str, terminal: bool) -> Human {
+        let origins = origins
+            .iter()
+            .map(|(label, origin)| ((*label).to_owned(), origin.clone()));
+        let view = View {
+            json: false,
+            qr: false,
+            relay: relay.parse().unwrap(),
+            origins: origins.collect(),
+            inspect: Some(([127, 0, 0, 1], 4041).into()),
+            stdout_is_terminal: false,
+            stderr_is_terminal: terminal,
+        };
+        let status = Status::new();
+        status.set_path(([10, 0, 0, 1], 443).into(), Duration::from_millis(23));
+        Human::new(view, status, TimeZone::UTC)
+    }
+
+    fn said(human: &mut Human, event: &Event) -> Vec<(Stream, String)> {
+        let mut text = Text::default();
+        human.say(event, &mut text);
+        let plain = |text: &str| anstream::adapter::strip_str(text).to_string();
+        let parts = text.0.into_iter();
+        parts.map(|(to, text)| (to, plain(&text))).collect()
+    }
+
+    fn online(url: &str, session: &str) -> Event {
+        Event::Online {
+            tunnel: "web".into(),
+            url: url.into(),
+            urls: vec![url.into(), "http://a.localhost:8080".into()],
+            session: session.into(),
+        }
+    }
+
+    #[test]
+    fn the_url_stands_alone_on_stdout_once_until_it_changes() {
+        let origin = Origin::from_port("3000").unwrap();
+        let mut human = human(&[("web", origin)], "relay.test", false);
+        let (a, b) = ("https://a.test", "https://b.test");
+        let path = "relay relay.test at 10.0.0.1:443, 23 ms";
+        assert_eq!(
+            said(&mut human, &online(a, "s1")),
+            [
+                (Stream::Out, format!("{a}\n")),
+                (
+                    Stream::Err,
+                    format!("online: {a} forwards to localhost:3000, {path}, session s1\n")
+                ),
+            ]
+        );
+        assert_eq!(said(&mut human, &online(a, "s1")), []);
+        let again = format!("online again: {path}, session s2\n");
+        assert_eq!(said(&mut human, &online(a, "s2")), [(Stream::Err, again)]);
+        assert_eq!(
+            said(&mut human, &online(b, "s2"))[0],
+            (Stream::Out, format!("{b}\n"))
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_a_block_and_what_to_try_next() {
+        let mut human = human(&[("web", Origin::Echo)], "localhost:8443", true);
+        let [out, err] = &said(&mut human, &online("https://a.localhost:8443", "s1"))[..] else {
+            panic!("two parts")
+        };
+        assert_eq!(out.1, "https://a.localhost:8443\n");
+        assert_eq!(
+            err.1,
+            "  online at    https://a.localhost:8443\n  \
+             also at      http://a.localhost:8080\n  \
+             forwards to  echo\n  \
+             relay        localhost:8443 at 10.0.0.1:443, 23 ms, session s1\n  \
+             inspector    http://127.0.0.1:4041\n  \
+             try          curl http://a.localhost:8080/hello -d 'hi'\n\n"
+        );
+    }
+
+    #[test]
+    fn a_request_is_one_line_that_no_visitor_can_break() {
+        let origins = [("web", Origin::Echo), ("api", Origin::Echo)];
+        let human = human(&origins, "relay.test", true);
+        let mut request = Request {
+            id: "r1".into(),
+            tunnel: "web".into(),
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(3661),
+            method: Method::POST,
+            path: "/a\n\u{1b}[2J".into(),
+            status: Some(200),
+            took: Duration::from_micros(1_250),
+            received: 0,
+            sent: 1234,
+            outcome: Outcome::Done,
+        };
+        let plain = |request: &Request| {
+            let line = human.request(request);
+            anstream::adapter::strip_str(&line).to_string()
+        };
+        assert_eq!(
+            plain(&request),
+            "01:01:01 POST    /a\\n\\x1b[2J                      200  1.2 ms   1.2 kB  web"
+        );
+        request.status = None;
+        request.outcome = Outcome::Failed("origin-refused");
+        assert!(plain(&request).ends_with("---  1.2 ms   1.2 kB  origin-refused  web"));
+    }
+
+    #[test]
+    fn life_events_say_what_happens_next() {
+        let mut human = human(&[], "relay.test", false);
+        let mut line = |event: &Event| said(&mut human, event)[0].1.clone();
+        for (retry_in, end) in [
+            (None, ""),
+            (Some(Duration::ZERO), "; trying again now"),
+            (Some(Duration::from_millis(1500)), "; trying again in 1.5 s"),
+        ] {
+            let reason = "nothing\u{1b} heard".to_owned();
+            let event = Event::Offline { reason, retry_in };
+            assert_eq!(line(&event), format!("offline: nothing\\x1b heard{end}\n"));
+        }
+        let (tunnel, origin) = ("web".to_owned(), "localhost:3000".to_owned());
+        assert_eq!(
+            line(&Event::OriginDown { tunnel, origin }),
+            "waiting for localhost:3000 (visitors get 502 meanwhile)\n"
+        );
+        let event = Event::Refused {
+            tunnel: "web".into(),
+            reason: "taken",
+            message: "it is taken; choose another".into(),
+        };
+        assert_eq!(line(&event), "refused web: it is taken; choose another\n");
+    }
+
+    #[test]
+    fn figures_are_brief() {
+        for (us, shown) in [
+            (0, "0.0 ms"),
+            (450, "0.5 ms"),
+            (9_949, "9.9 ms"),
+            (12_000, "12 ms"),
+            (1_500_000, "1.5 s"),
+            (120_000_000, "2 min"),
+        ] {
+            assert_eq!(brief(Duration::from_micros(us)), shown);
+        }
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_500, "1.5 kB"),
+            (3_000_000, "3.0 MB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+}

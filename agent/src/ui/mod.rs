@@ -1,0 +1,161 @@
+//! What the agent says while it runs: events as they come, for people or for programs.
+//!
+//! The URL stands alone on stdout, for scripts; everything for people goes to stderr. Writing is
+//! done away from the runtime's thread, since a terminal that is paused or a pipe that nobody reads
+//! must not stop the tunnels; a pipe that is closed is no reason to stop either.
+//!
+//! - [`escape`]: text from strangers;
+//! - `human`: lines for people;
+//! - `qr`: a URL as a QR code.
+
+pub mod escape;
+mod human;
+mod qr;
+
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use adit_shared::task::Tasks;
+use jiff::tz::TimeZone;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::config::{Config, Origin, RelayAddress};
+use crate::status::{Event, Status, json};
+use human::Human;
+
+pub(crate) use human::brief;
+
+/// What is known from the start about what will be said.
+#[derive(Clone, Debug)]
+pub struct View {
+    json: bool,
+    qr: bool,
+    relay: RelayAddress,
+    /// Label and origin of each tunnel.
+    origins: Vec<(String, Origin)>,
+    inspect: Option<SocketAddr>,
+    stdout_is_terminal: bool,
+    stderr_is_terminal: bool,
+}
+
+impl View {
+    /// What `config` says; `inspect` is where the inspector really is.
+    pub fn new(config: &Config, inspect: Option<SocketAddr>) -> Self {
+        let origins = config
+            .tunnels
+            .iter()
+            .map(|tunnel| (tunnel.label.clone(), tunnel.origin.clone()));
+        Self {
+            json: config.json,
+            qr: config.qr,
+            relay: config.relay.clone(),
+            origins: origins.collect(),
+            inspect,
+            stdout_is_terminal: io::stdout().is_terminal(),
+            stderr_is_terminal: io::stderr().is_terminal(),
+        }
+    }
+}
+
+/// Says what happens, on a task of `tasks`, until they are stopped; what happened before that is
+/// still said.
+pub fn start(view: View, status: &Status, tasks: &Tasks) {
+    let mut events = status.subscribe();
+    let status = status.clone();
+    let stopped = tasks.clone();
+    tasks.spawn(tracing::Span::none(), async move {
+        let mut human = Human::new(view.clone(), status, TimeZone::system());
+        let mut text = Text::default();
+        loop {
+            let first = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = stopped.stopped() => return,
+            };
+            match first {
+                Ok(event) => text.add(&event, &view, &mut human),
+                Err(RecvError::Lagged(missed)) => warn(missed),
+                Err(RecvError::Closed) => return,
+            }
+            text.add_waiting(&mut events, &view, &mut human);
+            std::mem::take(&mut text).write().await;
+        }
+    });
+}
+
+fn warn(missed: u64) {
+    tracing::warn!(missed, "events came faster than they could be shown");
+}
+
+/// Text that waits to be written, in order.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Text(Vec<(Stream, String)>);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stream {
+    Out,
+    Err,
+}
+
+impl Text {
+    fn add(&mut self, event: &Event, view: &View, human: &mut Human) {
+        if view.json {
+            self.out(&json::line(event, SystemTime::now()));
+        } else {
+            human.say(event, self);
+        }
+    }
+
+    /// Takes what came in the meantime too, so that many events cost one write.
+    fn add_waiting(&mut self, events: &mut Receiver<Event>, view: &View, human: &mut Human) {
+        for _ in 0..BATCH {
+            match events.try_recv() {
+                Ok(event) => self.add(&event, view, human),
+                Err(TryRecvError::Lagged(missed)) => warn(missed),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn out(&mut self, line: &str) {
+        self.line(Stream::Out, line);
+    }
+
+    fn err(&mut self, line: &str) {
+        self.line(Stream::Err, line);
+    }
+
+    fn line(&mut self, to: Stream, line: &str) {
+        match self.0.last_mut() {
+            Some((stream, text)) if *stream == to => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            _ => self.0.push((to, format!("{line}\n"))),
+        }
+    }
+
+    /// Not safe to drop: then nobody waits for the rest, which is written nevertheless.
+    async fn write(self) {
+        let written = tokio::task::spawn_blocking(move || {
+            for (stream, text) in self.0 {
+                // There is nobody to tell when it fails.
+                drop(match stream {
+                    Stream::Out => put(io::stdout().lock(), &text),
+                    Stream::Err => put(anstream::stderr().lock(), &text),
+                });
+            }
+        });
+        drop(written.await);
+    }
+}
+
+fn put(mut to: impl io::Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes())?;
+    to.flush()
+}
+
+/// Events that are written at once.
+const BATCH: usize = 256;

@@ -1,0 +1,200 @@
+//! For those who run the relay: health, metrics, what is connected, and a page that shows it.
+//!
+//! It has no login, so it listens on loopback unless told otherwise, and it only reads. Requests
+//! with a foreign `Host` are refused: a web page elsewhere must not reach it through the browser of
+//! somebody on this machine.
+
+mod page;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use adit_shared::name::Host;
+use adit_shared::task::Tasks;
+use bytes::Bytes;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing::Span;
+
+use crate::metrics::Metrics;
+use crate::route::Routes;
+use crate::sessions::Sessions;
+
+/// What can be looked at. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Who serves what.
+    pub routes: Routes,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The relay's domain.
+    pub domain: Host,
+    /// Stopped when the relay is not ready for more.
+    pub serving: Tasks,
+    /// Where connections run.
+    pub tasks: Tasks,
+}
+
+impl Admin {
+    /// Serves until the tasks are stopped.
+    pub async fn listen(self, listener: TcpListener) {
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.tasks.stopped() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(RETRY).await;
+                continue;
+            };
+            let Ok(permit) = connections.clone().try_acquire_owned() else {
+                continue;
+            };
+            let admin = self.clone();
+            self.tasks.spawn(Span::none(), async move {
+                let stop = admin.tasks.clone();
+                let handle = service_fn(move |request| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), handle);
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    biased;
+                    () = stop.stopped() => {
+                        connection.as_mut().graceful_shutdown();
+                        drop(connection.await);
+                    }
+                    // Whoever looks may leave at any time.
+                    ended = connection.as_mut() => drop(ended),
+                }
+                drop(permit);
+            });
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !self.is_for_us(request) {
+            return text(StatusCode::FORBIDDEN, "this Host is not served here\n");
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        }
+        match request.uri().path() {
+            "/" => page::response(),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.serving.is_stopped() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            }
+            "/readyz" => text(StatusCode::OK, "ready\n"),
+            "/metrics" => {
+                self.metrics
+                    .held
+                    .set(i64::try_from(self.routes.held()).unwrap_or(i64::MAX));
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                typed(StatusCode::OK, kind, self.metrics.text())
+            }
+            "/api/v1/status" => api(&json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "domain": self.domain.as_str(),
+                "ready": !self.serving.is_stopped(),
+                "sessions": self.sessions.list().len(),
+                "exchanges": self.metrics.exchanges.get(),
+                "visitors": self.metrics.visitors.get(),
+                "held": self.routes.held(),
+            })),
+            "/api/v1/sessions" => api(&self.list_sessions()),
+            "/api/v1/tunnels" => api(&self.list_tunnels()),
+            _ => text(StatusCode::NOT_FOUND, "no such page\n"),
+        }
+    }
+
+    /// Loopback names and addresses, and the relay's own domain.
+    fn is_for_us(&self, request: &Request<Incoming>) -> bool {
+        let host = request
+            .headers()
+            .get(HOST)
+            .and_then(|value| value.to_str().ok());
+        let Some(Ok(host)) = host.map(Host::from_authority) else {
+            return false;
+        };
+        let is_address =
+            host.as_str().starts_with('[') || host.as_str().parse::<std::net::Ipv4Addr>().is_ok();
+        is_address || host.as_str() == "localhost" || host == self.domain
+    }
+
+    fn list_sessions(&self) -> Value {
+        let sessions = self.sessions.list();
+        let list = sessions.iter().map(|session| {
+            json!({
+                "id": session.id.to_string(),
+                "agent": session.owner.to_string(),
+                "version": session.version,
+                "token": session.token.map(|token| token.to_string()),
+                "address": session.connection().remote().to_string(),
+                "rtt_ms": session.connection().rtt().as_secs_f64() * 1000.0,
+                "exchanges": session.in_flight(),
+                "since": seconds(session.since),
+                "tunnels": self.routes.count(session.id),
+            })
+        });
+        Value::Array(list.collect())
+    }
+
+    fn list_tunnels(&self) -> Value {
+        let list = self.routes.list();
+        let list = list.iter().map(|(host, session)| {
+            json!({
+                "host": host.as_str(),
+                "session": session.as_ref().map(|session| session.id.to_string()),
+                "online": session.is_some(),
+            })
+        });
+        Value::Array(list.collect())
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn api(value: &Value) -> Response<Full<Bytes>> {
+    typed(StatusCode::OK, "application/json", format!("{value}\n"))
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    typed(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn typed(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                  connect-src 'self'; frame-ancestors 'none'";
+    fields.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+const CONNECTIONS: usize = 64;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,268 @@
+//! The command line, as typed. What it means together with a file is for [`config`](crate::config).
+//!
+//! Every flag can also be given as an environment variable; one that is empty counts as not given,
+//! because that is how a line is left out of an environment file.
+
+pub mod listen;
+pub mod quantity;
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process;
+
+use adit_shared::name::Host;
+use adit_shared::telemetry::LogFormat;
+use clap::builder::BoolishValueParser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+pub use self::listen::Listen;
+pub use self::quantity::{Network, Size, Span};
+use crate::auth::Pattern;
+
+/// The public side of an Adit tunnel: takes visitors' requests and hands them to agents.
+///
+/// Without --domain it runs in local mode: on loopback only, for the domain `localhost`, and asks
+/// no token. Try it: start `relay`, and paste the `agent …` command that it prints into another
+/// terminal.
+///
+/// With --domain it runs in public mode: on ports 80 and 443, and agents need a token, which
+/// `relay token create` makes.
+///
+/// A value given as a flag wins over the environment, the environment over the file of --config,
+/// and that over the default.
+#[derive(Debug, Default, Parser)]
+#[command(
+    name = "relay",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 stopped as asked, 1 failed, 64 bad usage, 78 bad config.\n\
+                  Log lines go to stderr; ADIT_LOG=debug shows more of them."
+)]
+pub struct Args {
+    /// What to serve and how.
+    #[command(flatten)]
+    pub serve: Serve,
+    /// Something else than serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+impl Args {
+    /// Reads command line and environment. Asked for help it prints that and ends the process, and
+    /// on a mistake it ends it with code 64.
+    pub fn read() -> Self {
+        Self::try_from(env::args_os()).unwrap_or_else(|error| {
+            let code = if error.use_stderr() { BAD_USAGE } else { 0 };
+            // Without a place to print to, the code has to do.
+            drop(error.print());
+            process::exit(code.into())
+        })
+    }
+
+    /// Reads these words, the program's name first, and the environment.
+    ///
+    /// # Errors
+    ///
+    /// The mistake, or the help that was asked for.
+    pub fn try_from<W: Into<OsString> + Clone>(
+        words: impl IntoIterator<Item = W>,
+    ) -> Result<Self, clap::Error> {
+        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+        let mut command = without_variables(Self::command(), &is_empty);
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// The exit code for bad usage (`EX_USAGE` of sysexits.h).
+pub const BAD_USAGE: u8 = 64;
+
+/// Where a relay is configured and keeps its state: enough for commands that only need the latter.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Place {
+    /// Public mode, for names below this domain
+    ///
+    /// The relay serves `NAME.DOMAIN`; DNS must lead DOMAIN and `*.DOMAIN` to this machine.
+    #[arg(long, value_name = "DOMAIN", env = "ADIT_DOMAIN")]
+    pub domain: Option<Host>,
+    /// Where database, keys and certificates are kept
+    ///
+    /// Default in local mode: `adit/relay` in your state directory (such as ~/.local/state). In
+    /// public mode: /var/lib/adit.
+    #[arg(long, value_name = "DIR", env = "ADIT_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Read further settings from this TOML file
+    ///
+    /// Its keys are the names of the flags, as in `domain = "relay.example.com"`; and there are
+    /// `reserve` and the table `[limits]`. No file is read unless it is named here.
+    #[arg(long, value_name = "FILE", env = "ADIT_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Everything that a serving relay can be told.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Serve {
+    /// Where a relay is configured and keeps its state.
+    #[command(flatten)]
+    pub place: Place,
+    /// Listen for HTTP here [default: 127.0.0.1:8080, public :80]
+    ///
+    /// `off` for not at all; PORT or :PORT for all interfaces; port 0 for a free one, which the
+    /// ready line tells. In public mode it redirects to HTTPS.
+    #[arg(long, value_name = "ADDR", env = "ADIT_HTTP")]
+    pub http: Option<Listen>,
+    /// Listen for HTTPS here [default: 127.0.0.1:8443, public :443]
+    #[arg(long, value_name = "ADDR", env = "ADIT_HTTPS")]
+    pub https: Option<Listen>,
+    /// Listen for agents (UDP) here [default: 127.0.0.1:8443, public :443]
+    #[arg(long, value_name = "ADDR", env = "ADIT_QUIC")]
+    pub quic: Option<Listen>,
+    /// Serve health, metrics and the API here [default: 127.0.0.1:9090]
+    ///
+    /// Keep this address private: whoever reaches it sees every tunnel.
+    #[arg(long, value_name = "ADDR", env = "ADIT_ADMIN")]
+    pub admin: Option<Listen>,
+    /// Show the certificate in this PEM file, with its chain
+    ///
+    /// It should be valid for DOMAIN and *.DOMAIN. Without it the relay makes its own development
+    /// CA, which browsers do not trust.
+    #[arg(long, value_name = "FILE", env = "ADIT_CERT")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert, PEM
+    #[arg(long, value_name = "FILE", env = "ADIT_KEY")]
+    pub key: Option<PathBuf>,
+    /// Let agents in without a token [default: true in local mode]
+    ///
+    /// With `--open=false` a relay in local mode asks for tokens too. In public mode the flag is
+    /// refused, with what it would mean.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "ADIT_OPEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub open: Option<bool>,
+    /// How long a request waits for an agent that is away [default: 10s]
+    ///
+    /// An agent that lost its connection is usually back within seconds; until then requests for
+    /// its names are held. 0 answers 503 at once.
+    #[arg(long, value_name = "DURATION", env = "ADIT_HOLD")]
+    pub hold: Option<Span>,
+    /// How long requests may take to finish after SIGTERM [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "ADIT_DRAIN_GRACE")]
+    pub drain_grace: Option<Span>,
+    /// Believe X-Forwarded-* and Forwarded of visitors from this network
+    ///
+    /// For a load balancer or CDN in front of the relay. May be given several times; in the
+    /// environment, separated by commas.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "ADIT_TRUSTED_PROXY",
+        value_delimiter = ','
+    )]
+    pub trusted_proxy: Vec<Network>,
+    /// How to write log lines [default: text; json in public mode without a terminal]
+    #[arg(long, value_name = "FORMAT", env = "ADIT_LOG_FORMAT")]
+    pub log_format: Option<Format>,
+    /// Write what goes to stdout as JSON, for scripts
+    #[arg(long, env = "ADIT_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+/// How to write log lines.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
+/// Something else than serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, list and revoke the tokens that allow agents to connect
+    #[command(subcommand)]
+    Token(Token),
+    /// Check whether a relay with these settings would run well here
+    ///
+    /// Takes all flags of the relay itself, and changes nothing. Exit code 1 when a check fails.
+    Doctor(Serve),
+    /// Print a completion script, as in `source <(relay completions bash)`
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Something to do about tokens. A relay that runs takes it over within a second.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print it; it cannot be shown again
+    Create {
+        /// Where a relay is configured and keeps its state.
+        #[command(flatten)]
+        place: Place,
+        /// Allow names like this only: `app`, `app-*`, `*.customer.com` (may be given several times)
+        ///
+        /// A `*` stands for any text within one label. A pattern with a dot is about an agent's own
+        /// domains, one without about names under the relay's domain; `**` allows both.
+        #[arg(long = "name", value_name = "PATTERN", default_value = "*")]
+        names: Vec<Pattern>,
+        /// What to call it in lists, such as the person or machine it is for
+        #[arg(
+            long,
+            value_name = "TEXT",
+            default_value = "",
+            hide_default_value = true
+        )]
+        label: String,
+    },
+    /// List all tokens, without their secrets
+    List {
+        /// Where a relay is configured and keeps its state.
+        #[command(flatten)]
+        place: Place,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token worthless and end the sessions of agents that use it
+    Revoke {
+        /// Where a relay is configured and keeps its state.
+        #[command(flatten)]
+        place: Place,
+        /// The token's id, or its label if no other has it
+        #[arg(value_name = "ID")]
+        token: String,
+    },
+}
+
+/// Forgets the variables of `command` and its subcommands that `is_empty` says are empty.
+fn without_variables(command: clap::Command, is_empty: &dyn Fn(&OsStr) -> bool) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_env() {
+            Some(name) if is_empty(name) => arg.env(None::<&str>),
+            _ => arg,
+        })
+        .mut_subcommands(|command| without_variables(command, is_empty))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! What can be wrong with a configuration, in words for the operator.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use adit_shared::name::Host;
+use thiserror::Error;
+
+use super::file::UNDERSTOOD;
+
+/// The exit code for a bad configuration (`EX_CONFIG` of sysexits.h).
+pub const BAD_CONFIG: u8 = 78;
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {0}")]
+    Read(PathBuf, #[source] io::Error),
+    /// The file is not what it should be; the text names line, column and key.
+    #[error("the configuration file {0} has a mistake\n{text}", text = without_end(.1))]
+    Parse(PathBuf, toml::de::Error),
+    /// A number is too small or too large.
+    #[error("`{key}` in {file} must be from {least} to {most}")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// The smallest number that works.
+        least: usize,
+        /// The largest number that works.
+        most: usize,
+    },
+    /// A certificate without its key, or the reverse.
+    #[error("{} is given without {}", name(.given, .file), name(.missing, .file))]
+    HalfCertificate {
+        /// The key that is there.
+        given: &'static str,
+        /// The key that is not.
+        missing: &'static str,
+        /// The file, unless they are flags.
+        file: Option<PathBuf>,
+    },
+    /// Two listeners want one address.
+    #[error("`{one}` and `{other}` are both {address}: give them different ports")]
+    SameAddress {
+        /// One key.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+        /// What both say.
+        address: SocketAddr,
+    },
+    /// A public relay without tokens.
+    #[error(
+        "`open` is refused in public mode: anybody on the internet could put a program of theirs \
+         under {0}, and its operator, you, would answer for phishing and worse; make tokens with \
+         `relay token create`, or, if this is what you want, say so in a file for --config: \
+         open = \"{UNDERSTOOD}\""
+    )]
+    OpenToAll(Host),
+    /// A relay without tokens that others than this machine can reach.
+    #[error(
+        "`{key}` is {address}, which other machines can reach, and without a domain the relay asks \
+         agents for no token: listen on 127.0.0.1, or ask for tokens with --open=false, or, if \
+         everybody on that network may publish here, say so in a file for --config: \
+         open = \"{UNDERSTOOD}\""
+    )]
+    OpenToNetwork {
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        address: SocketAddr,
+    },
+    /// There is no place for the state.
+    #[error("there is no home directory to keep state in: give --state-dir")]
+    NoHome,
+}
+
+/// The text of the TOML library ends its last line.
+fn without_end(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().to_owned()
+}
+
+/// A key as it is called where it was given.
+fn name(key: &str, file: &Option<PathBuf>) -> impl fmt::Display {
+    match file.as_deref().map(Path::display) {
+        Some(file) => format!("`{key}` in {file}"),
+        None => format!("--{key}"),
+    }
+}

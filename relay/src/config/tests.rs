@@ -1,0 +1,194 @@
+use clap::Parser as _;
+
+use super::*;
+use crate::args::Args;
+use crate::store::directory::Scratch;
+
+/// Loads `file` under these flags; the real environment has none of ours in tests.
+fn load(flags: &str, file: &str) -> Result<Config, ConfigError> {
+    let dir = Scratch::new();
+    let path = dir.path().join("relay.toml");
+    std::fs::write(&path, file).unwrap();
+    let flags = format!("relay --config {} {flags}", path.display());
+    Config::load(
+        &Args::try_parse_from(flags.split_whitespace())
+            .unwrap()
+            .serve,
+    )
+}
+
+fn error(flags: &str, file: &str) -> String {
+    load(flags, file).unwrap_err().to_string()
+}
+
+#[test]
+fn local_mode_stays_on_this_machine_and_asks_no_token() {
+    let config = Config::load(&Serve::default()).unwrap();
+    assert_eq!(
+        (config.mode, config.domain.as_str()),
+        (Mode::Local, "localhost")
+    );
+    for (address, expected) in [
+        (config.http, "127.0.0.1:8080"),
+        (config.https, "127.0.0.1:8443"),
+        (config.quic, "127.0.0.1:8443"),
+        (config.admin, "127.0.0.1:9090"),
+    ] {
+        assert_eq!(address.unwrap().to_string(), expected);
+    }
+    assert!(config.open);
+    assert!(config.state_dir.ends_with("adit/relay"));
+    assert_eq!(config.reserve, Duration::ZERO);
+    assert_eq!(config.file, None);
+}
+
+#[test]
+fn public_mode_takes_the_usual_ports_and_asks_for_tokens() {
+    let config = load("--domain relay.example.com", "").unwrap();
+    assert_eq!(config.mode, Mode::Public);
+    for (address, expected) in [
+        (config.http, "[::]:80"),
+        (config.https, "[::]:443"),
+        (config.quic, "[::]:443"),
+        (config.admin, "127.0.0.1:9090"),
+    ] {
+        assert_eq!(address.unwrap().to_string(), expected);
+    }
+    assert!(!config.open);
+    assert_eq!(config.state_dir, Path::new("/var/lib/adit"));
+    assert_eq!(config.certificate, Certificate::Development);
+    assert_eq!(config.reserve, Duration::from_secs(86_400));
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_that_over_the_default() {
+    let file = r#"
+        domain = "file.example.com"
+        http = "off"
+        https = "127.0.0.1:1"
+        hold = "3s"
+        trusted-proxy = ["10.0.0.0/8", "192.0.2.1"]
+        reserve = "1h"
+        log-format = "json"
+        json = true
+        [limits]
+        held = 0
+        head-bytes = "16KiB"
+        hello-timeout = "2s"
+    "#;
+    let config = load("--https 127.0.0.1:2 --domain flag.example.com", file).unwrap();
+    assert_eq!(config.domain.as_str(), "flag.example.com");
+    assert_eq!(config.https.unwrap().port(), 2);
+    assert_eq!(config.http, None);
+    assert_eq!(config.hold, Duration::from_secs(3));
+    assert_eq!(config.drain_grace, DRAIN_GRACE);
+    assert_eq!(config.trusted_proxies.len(), 2);
+    assert_eq!(config.reserve, Duration::from_secs(3600));
+    assert_eq!((config.log_format, config.json), (LogFormat::Json, true));
+    let limits = Limits {
+        held: 0,
+        head_bytes: 16 << 10,
+        hello_timeout: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    assert_eq!(config.limits, limits);
+
+    let flags = "--trusted-proxy ::1 --hold 0 --quic off --admin off";
+    let config = load(flags, file).unwrap();
+    assert_eq!(config.trusted_proxies, ["::1/128".parse().unwrap()]);
+    assert_eq!(
+        (config.hold, config.quic, config.admin),
+        (Duration::ZERO, None, None)
+    );
+}
+
+#[test]
+fn paths_of_the_file_start_at_the_file() {
+    let config = load(
+        "",
+        "state-dir = \"state\"\ncert = \"c.pem\"\nkey = \"/k.pem\"",
+    )
+    .unwrap();
+    let base = config.file.as_deref().and_then(Path::parent).unwrap();
+    assert_eq!(config.state_dir, base.join("state"));
+    let cert = base.join("c.pem");
+    let key = "/k.pem".into();
+    assert_eq!(config.certificate, Certificate::Files { cert, key });
+}
+
+#[test]
+fn a_mistake_in_the_file_is_shown_with_file_line_and_key() {
+    for (file, key) in [
+        ("\nholdd = \"1s\"", "holdd"),
+        ("\nhold = \"10\"", "hold = \"10\""),
+        ("\nhttp = \"here\"", "http = \"here\""),
+        ("\nopen = \"yes\"", "open = \"yes\""),
+        ("\nlimits.held = -1", "limits.held"),
+        ("\nlimits.visitors = 0", "limits.visitors"),
+        ("\nlimits.nonsense = 1", "nonsense"),
+    ] {
+        let error = error("", file);
+        assert!(error.contains("relay.toml"), "{error}");
+        assert!(error.contains("line 2") && error.contains(key), "{error}");
+    }
+    for file in ["limits.head-bytes = \"1MiB\"", "limits.head-fields = 999"] {
+        let error = error("", file);
+        assert!(
+            error.contains("`limits.head-") && error.contains("relay.toml"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_comes_with_its_key_from_one_place() {
+    assert_eq!(error("--cert c.pem", ""), "--cert is given without --key");
+    assert!(error("", "key = \"k\"").starts_with("`key` in /"));
+    assert!(error("--cert c.pem", "cert = \"f\"\nkey = \"k\"").starts_with("--cert"));
+}
+
+#[test]
+fn an_open_relay_that_strangers_can_reach_must_be_meant() {
+    let public = "--domain relay.example.com";
+    assert!(error(&format!("{public} --open"), "").contains("anybody on the internet"));
+    assert!(error(public, "open = true").contains("anybody on the internet"));
+    assert!(load(public, "open = \"i-understand\"").unwrap().open);
+    let config = load(&format!("{public} --open=false"), "open = \"i-understand\"").unwrap();
+    assert!(!config.open);
+
+    assert!(error("--https 8443", "").contains("other machines"));
+    assert!(error("--quic [::]:8443", "").contains("other machines"));
+    assert!(load("--https 8443 --open=false", "").is_ok());
+    assert!(
+        load("--https 8443", "open = \"i-understand\"")
+            .unwrap()
+            .open
+    );
+    assert!(load("--http 8080 --https [::1]:8443", "").unwrap().open);
+}
+
+#[test]
+fn two_listeners_cannot_share_an_address() {
+    let error = error("--http 127.0.0.1:8443", "");
+    assert!(
+        error.starts_with("`http` and `https` are both 127.0.0.1:8443"),
+        "{error}"
+    );
+    assert!(load("--http 127.0.0.1:0 --https 127.0.0.1:0", "").is_ok());
+}
+
+#[test]
+fn the_domain_localhost_is_local_mode() {
+    assert_eq!(load("--domain localhost", "").unwrap().mode, Mode::Local);
+}
+
+#[test]
+fn commands_find_the_state_of_the_relay() {
+    let find = |words: &str| {
+        let args = Args::try_parse_from(words.split_whitespace()).unwrap();
+        args.serve.place.find_state_dir().unwrap()
+    };
+    assert!(find("relay").ends_with("adit/relay"));
+    assert_eq!(find("relay --domain a.com"), Path::new("/var/lib/adit"));
+    assert_eq!(find("relay --domain a.com --state-dir /s"), Path::new("/s"));
+}

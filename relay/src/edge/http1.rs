@@ -1,0 +1,117 @@
+//! Visitors that speak HTTP/1.1.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use adit_shared::pump::{SocketSink, SocketSource, pump};
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::{HeaderMap, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::Span;
+
+use super::interim::{Http1Interim, InterimIo, Slot};
+use super::serve::{Body, Reply, Service};
+use crate::forward::{Inbound, Raw, Visitor};
+
+/// Serves one connection until it ends, or until the service's tasks are stopped and the request
+/// in flight has ended.
+pub async fn serve<T>(io: T, service: Service, visitor: Visitor, head_timeout: Duration)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (io, slot) = InterimIo::new(TokioIo::new(io));
+    let stop = service.tasks.clone();
+    let handle = service_fn(move |request| {
+        let (service, visitor, slot) = (service.clone(), visitor.clone(), slot.clone());
+        async move { Ok::<_, Infallible>(request_on(&service, &visitor, slot, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_headers(MAX_FIELDS)
+        .max_buf_size(BUFFER)
+        .auto_date_header(false)
+        .serve_connection(io, handle)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let result = tokio::select! {
+        biased;
+        () = stop.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        result = connection.as_mut() => result,
+    };
+    if let Err(error) = result {
+        tracing::debug!(side = "visitor", %error, "connection ended");
+    }
+}
+
+async fn request_on(
+    service: &Service,
+    visitor: &Visitor,
+    slot: Slot,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let protocol = upgrade_wanted(&request);
+    let upgraded = protocol.as_ref().map(|_| hyper::upgrade::on(&mut request));
+    let mut interim = Http1Interim::new(slot, request.version());
+    let inbound = Inbound {
+        request,
+        protocol: protocol.clone(),
+    };
+    match service.serve(visitor, inbound, &mut interim).await {
+        Reply::Response(response) => response,
+        Reply::Switch(mut head, raw) => {
+            if let (Some(upgraded), Some(protocol)) = (upgraded, protocol) {
+                let fields = head.headers_mut();
+                fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                fields.insert(UPGRADE, protocol);
+                service.tasks.spawn(Span::current(), switch(upgraded, *raw));
+            }
+            head.map(|()| Body::own(Bytes::new()))
+        }
+    }
+}
+
+/// Carries raw bytes after a 101.
+async fn switch(upgraded: OnUpgrade, raw: Raw) {
+    let upgraded = match upgraded.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return tracing::debug!(%error, "visitor left before the upgrade"),
+    };
+    let (read, write) = tokio::io::split(TokioIo::new(upgraded));
+    let left = (SocketSource::new(Bytes::new(), read), SocketSink(write));
+    raw.carry(|right| pump(left, right)).await;
+}
+
+/// The protocol that a request asks to switch to. Not HTTP/2: a visitor that speaks it can say so
+/// from the start, and the offer is for this hop only. Not with a body either: what would follow a
+/// 101 could not be told from it.
+fn upgrade_wanted(request: &Request<Incoming>) -> Option<HeaderValue> {
+    use http_body::Body as _;
+    let fields = request.headers();
+    let protocol = fields.get(UPGRADE)?;
+    let plain = request.version() == Version::HTTP_11 && request.body().is_end_stream();
+    let h2c = protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
+    (plain && !h2c && lists(fields, b"upgrade")).then(|| protocol.clone())
+}
+
+fn lists(fields: &HeaderMap, option: &[u8]) -> bool {
+    fields.get_all(CONNECTION).iter().any(|value| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
+    })
+}
+
+/// Fields that the parser takes; the service's own limit is lower, and answers with a code.
+const MAX_FIELDS: usize = 256;
+/// Bytes that one connection may have buffered in each direction. Heads must fit.
+const BUFFER: usize = 128 << 10;

@@ -1,0 +1,203 @@
+//! The body of a response on its way to the visitor, and the one log line of its request.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use adit_shared::body::recv::BodyError;
+use adit_shared::name::{Host, RequestId};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use super::{Failure, ForwardError, Upload};
+use crate::exchange;
+use crate::metrics::Metrics;
+
+/// The body of a response.
+///
+/// Dropped before its end, the visitor has left: the agent is told, and the upload given up.
+#[derive(Debug)]
+pub struct ResponseBody {
+    body: Option<exchange::Body>,
+    upload: Option<Upload>,
+    access: Access,
+}
+
+impl ResponseBody {
+    pub(super) fn new(body: exchange::Body, upload: Option<Upload>, access: Access) -> Self {
+        let mut this = Self {
+            body: Some(body),
+            upload,
+            access,
+        };
+        if this.is_end_stream() {
+            this.end();
+        }
+        this
+    }
+
+    /// All of it was taken: gives the slot back, and lets the upload go on by itself.
+    fn end(&mut self) {
+        self.access.outcome = Outcome::Done;
+        self.body = None;
+        if let Some(upload) = self.upload.take() {
+            upload.let_go();
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // A server that knows the length does not ask for the end.
+        if self
+            .body
+            .as_ref()
+            .is_some_and(|body| body.stream.is_whole())
+        {
+            self.end();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut body.stream).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.access.sent += data.len() as u64;
+                }
+                if self.is_end_stream() {
+                    self.end();
+                }
+            }
+            Some(Err(error)) => self.access.cut(error),
+            None => self.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body
+            .as_ref()
+            .is_none_or(|body| body.stream.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), |body| body.stream.size_hint())
+    }
+}
+
+/// The life of one request, for the log and the metrics: counted and logged when dropped.
+#[derive(Debug)]
+pub struct Access {
+    metrics: Arc<Metrics>,
+    id: RequestId,
+    method: Method,
+    path: String,
+    host: Option<Host>,
+    status: Option<StatusCode>,
+    since: Instant,
+    /// Bytes of the response's body so far.
+    pub sent: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// With a whole response.
+    Done,
+    /// The visitor left before.
+    VisitorLeft,
+    /// The agent or the origin failed after the head: the visitor saw a reset.
+    Cut,
+    /// The relay answered for the origin.
+    Failed,
+}
+
+impl Access {
+    pub(super) fn start(metrics: Arc<Metrics>, id: RequestId, method: &Method, path: &str) -> Self {
+        metrics.exchanges.inc();
+        // The path is kept only where the log wants it.
+        let wanted = tracing::enabled!(tracing::Level::DEBUG);
+        Self {
+            metrics,
+            id,
+            method: method.clone(),
+            path: if wanted {
+                path.to_owned()
+            } else {
+                String::new()
+            },
+            host: None,
+            status: None,
+            since: Instant::now(),
+            sent: 0,
+            outcome: Outcome::VisitorLeft,
+        }
+    }
+
+    pub(super) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    pub(super) fn host(&mut self, host: &Host) {
+        self.host = Some(host.clone());
+    }
+
+    pub(super) fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(super) fn fail(mut self, error: ForwardError) -> Failure {
+        self.outcome = Outcome::Failed;
+        if let ForwardError::Exchange(error) = &error {
+            let side = error.side();
+            tracing::debug!(id = %self.id, ?side, %error, "no response from the origin");
+        }
+        Failure {
+            id: self.id.clone(),
+            error,
+            since: self.since,
+        }
+    }
+
+    fn cut(&mut self, error: &BodyError) {
+        self.outcome = Outcome::Cut;
+        tracing::debug!(id = %self.id, %error, "response cut after its head");
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        self.metrics.exchanges.dec();
+        self.metrics
+            .request(self.status, self.outcome, self.sent, self.since.elapsed());
+        tracing::debug!(
+            id = %self.id,
+            host = self.host.as_ref().map(Host::as_str),
+            method = %self.method,
+            path = self.path,
+            status = self.status.map(|status| status.as_u16()),
+            sent = self.sent,
+            took = ?self.since.elapsed(),
+            outcome = ?self.outcome,
+            "request"
+        );
+    }
+}

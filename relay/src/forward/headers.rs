@@ -1,0 +1,332 @@
+//! What happens to header fields on the way: whose host a request is for, which fields are for this
+//! hop only, and what the origin is told about the visitor.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use adit_shared::name::{Host, RequestId};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{Uri, Version};
+use thiserror::Error;
+
+/// Takes the authority out of a request's head: what `Host`, `:authority` and an absolute target
+/// say, which must be one thing (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+///
+/// # Errors
+///
+/// [`BadAuthority`].
+pub fn take_authority(
+    version: Version,
+    uri: &Uri,
+    fields: &mut HeaderMap,
+) -> Result<(HeaderValue, Host), BadAuthority> {
+    let mut hosts = fields.get_all(HOST).iter();
+    let (first, second) = (hosts.next().cloned(), hosts.next());
+    if second.is_some() {
+        return Err(BadAuthority::Repeated);
+    }
+    fields.remove(HOST);
+    let parse = |text: &str| Host::from_authority(text).map_err(|_| BadAuthority::Invalid);
+    let from_field = match &first {
+        Some(value) => Some(parse(value.to_str().map_err(|_| BadAuthority::Invalid)?)?),
+        None => None,
+    };
+    match (uri.authority(), first, from_field) {
+        (None, Some(value), Some(host)) => Ok((value, host)),
+        (Some(authority), value, from_field) => {
+            let host = parse(authority.as_str())?;
+            if from_field.is_some_and(|field| field != host) {
+                return Err(BadAuthority::Disagree);
+            }
+            // An HTTP/1.1 visitor must have sent the field even with an absolute target.
+            if value.is_none() && version < Version::HTTP_2 {
+                return Err(BadAuthority::Missing);
+            }
+            let value = HeaderValue::from_str(authority.as_str());
+            Ok((value.map_err(|_| BadAuthority::Invalid)?, host))
+        }
+        _ => Err(BadAuthority::Missing),
+    }
+}
+
+/// Why a request names no host.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum BadAuthority {
+    /// Nothing names one.
+    #[error("the request names no host")]
+    Missing,
+    /// Several fields do.
+    #[error("the request has more than one Host field")]
+    Repeated,
+    /// What names it is not a host.
+    #[error("the request's host is not a host name")]
+    Invalid,
+    /// Two parts of the request name different ones.
+    #[error("the request names two different hosts")]
+    Disagree,
+}
+
+/// Removes the fields that are for one hop (RFC 9110 section 7.6.1): a fixed list, and whatever
+/// `Connection` names. `TE: trailers` stays, for it asks the origin for trailers.
+pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
+    if fields.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = fields
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            // Naming these would change what the message means, not how it travels.
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != TE)
+            .collect();
+        for name in named {
+            fields.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        fields.remove(name);
+    }
+    if fields.contains_key(TE) {
+        let wants_trailers = fields.get_all(TE).iter().any(|value| {
+            let mut codings = value.as_bytes().split(|byte| *byte == b',');
+            codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        });
+        fields.remove(TE);
+        if wants_trailers {
+            fields.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
+}
+
+/// Removes from a response what an agent may not say about the visitor's connection.
+pub fn strip_response(fields: &mut HeaderMap) {
+    for name in &HOP_BY_HOP {
+        fields.remove(name);
+    }
+}
+
+/// What the origin is told about the visitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'a> {
+    /// The visitor's address.
+    pub ip: IpAddr,
+    /// Whether it came over TLS.
+    pub https: bool,
+    /// The authority that it asked for.
+    pub authority: &'a HeaderValue,
+    /// Whether it is a proxy whose own word is kept.
+    pub trusted: bool,
+}
+
+/// Sets `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239). Values that the visitor
+/// sent are dropped, unless it is a trusted proxy; then it is added to them.
+pub fn set_forwarded(fields: &mut HeaderMap, visit: Visit<'_>) {
+    let ip = visit.ip.to_canonical();
+    let proto = if visit.https { "https" } else { "http" };
+    let mut forwarded = String::with_capacity(80);
+    let mut addresses = String::with_capacity(40);
+    if visit.trusted {
+        for (name, chain) in [
+            (&X_FORWARDED_FOR, &mut addresses),
+            (&FORWARDED, &mut forwarded),
+        ] {
+            for value in fields
+                .get_all(name)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+            {
+                chain.push_str(value);
+                chain.push_str(", ");
+            }
+        }
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(addresses, "{ip}");
+    let _ = match ip {
+        IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
+        IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
+    };
+    if let Ok(host) = visit.authority.to_str() {
+        // An authority has no character that would need escaping within quotes.
+        let _ = write!(forwarded, ";host=\"{host}\";proto={proto}");
+    }
+    for (name, text) in [(&X_FORWARDED_FOR, addresses), (&FORWARDED, forwarded)] {
+        fields.remove(name);
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            fields.insert(name, value);
+        }
+    }
+    if !(visit.trusted && fields.contains_key(&X_FORWARDED_PROTO)) {
+        fields.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    }
+    if !(visit.trusted && fields.contains_key(&X_FORWARDED_HOST)) {
+        fields.insert(&X_FORWARDED_HOST, visit.authority.clone());
+    }
+}
+
+/// The request's id: what the visitor brought, if it fits, or a fresh one. The origin gets it too.
+pub fn request_id(fields: &mut HeaderMap) -> RequestId {
+    let brought = fields.get(&X_REQUEST_ID);
+    if let Some(id) = brought.and_then(|value| value.to_str().ok()?.parse().ok()) {
+        return id;
+    }
+    let id = RequestId::fresh();
+    if brought.is_none()
+        && let Ok(value) = HeaderValue::from_str(id.as_str())
+    {
+        fields.insert(&X_REQUEST_ID, value);
+    }
+    id
+}
+
+static HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+/// De-facto fields that say who the visitor of a proxy is.
+pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What a request is called.
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    fn authority(
+        version: Version,
+        uri: &str,
+        hosts: &[&'static str],
+    ) -> Result<String, BadAuthority> {
+        let mut fields = HeaderMap::new();
+        for host in hosts {
+            fields.append(HOST, HeaderValue::from_static(host));
+        }
+        let uri = uri.parse().unwrap();
+        take_authority(version, &uri, &mut fields).map(|(_, host)| host.to_string())
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
+        assert_eq!(
+            authority(h1, "/", &["A.example:80"]),
+            Ok("a.example".into())
+        );
+        assert_eq!(authority(h1, "/", &[]), Err(BadAuthority::Missing));
+        assert_eq!(authority(h1, "/", &["a", "a"]), Err(BadAuthority::Repeated));
+        assert_eq!(authority(h1, "/", &["u@a"]), Err(BadAuthority::Invalid));
+        assert_eq!(authority(h1, "/", &[""]), Err(BadAuthority::Invalid));
+        assert_eq!(authority(h1, "http://a/", &["a"]), Ok("a".into()));
+        assert_eq!(
+            authority(h1, "http://a/", &["b"]),
+            Err(BadAuthority::Disagree)
+        );
+        assert_eq!(authority(h1, "http://a/", &[]), Err(BadAuthority::Missing));
+        assert_eq!(authority(h2, "https://a/", &[]), Ok("a".into()));
+        assert_eq!(
+            authority(h2, "https://a/", &["b"]),
+            Err(BadAuthority::Disagree)
+        );
+    }
+
+    #[test]
+    fn fields_of_this_hop_stay_here() {
+        let mut fields = map(&[
+            ("connection", "close, X-Private ,te,host"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMA"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "gzip, trailers"),
+            ("host", "a"),
+            ("x-public", "1"),
+        ]);
+        strip_hop_by_hop(&mut fields);
+        assert_eq!(
+            fields,
+            map(&[("te", "trailers"), ("host", "a"), ("x-public", "1")])
+        );
+    }
+
+    #[test]
+    fn a_visitors_word_about_itself_is_dropped_unless_it_is_trusted() {
+        let authority = HeaderValue::from_static("a.example:8443");
+        let sent = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-forwarded-proto", "ftp"),
+            ("x-forwarded-host", "evil"),
+        ];
+        let visit = |trusted| Visit {
+            ip: "::ffff:192.0.2.7".parse().unwrap(),
+            https: true,
+            authority: &authority,
+            trusted,
+        };
+        let mut fields = map(&sent);
+        set_forwarded(&mut fields, visit(false));
+        assert_eq!(fields["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(
+            fields["forwarded"],
+            "for=192.0.2.7;host=\"a.example:8443\";proto=https"
+        );
+        assert_eq!(fields["x-forwarded-proto"], "https");
+        assert_eq!(fields["x-forwarded-host"], "a.example:8443");
+
+        let mut fields = map(&sent);
+        set_forwarded(&mut fields, visit(true));
+        assert_eq!(fields["x-forwarded-for"], "6.6.6.6, 192.0.2.7");
+        assert_eq!(fields["x-forwarded-proto"], "ftp");
+        assert_eq!(fields["x-forwarded-host"], "evil");
+    }
+
+    #[test]
+    fn ipv6_is_quoted_in_forwarded() {
+        let authority = HeaderValue::from_static("a");
+        let ip = "2001:db8::1".parse().unwrap();
+        let mut fields = HeaderMap::new();
+        set_forwarded(
+            &mut fields,
+            Visit {
+                ip,
+                https: false,
+                authority: &authority,
+                trusted: false,
+            },
+        );
+        assert_eq!(
+            fields["forwarded"],
+            "for=\"[2001:db8::1]\";host=\"a\";proto=http"
+        );
+    }
+
+    #[test]
+    fn a_request_id_is_kept_if_it_fits_and_made_if_absent() {
+        let mut fields = map(&[("x-request-id", "abc")]);
+        assert_eq!(request_id(&mut fields).as_str(), "abc");
+        let mut fields = HeaderMap::new();
+        let id = request_id(&mut fields);
+        assert_eq!(fields["x-request-id"], id.as_str());
+    }
+}

@@ -1,0 +1,291 @@
+//! How agents come in: accept, handshake, hello, claims, and the control stream until the end.
+
+mod claim;
+mod hello;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_shared::control::{ControlError, Receiver, Sender};
+use adit_shared::name::Host;
+use adit_shared::quic::endpoint::{Incoming, Listener};
+use adit_shared::stream::{RecvHalf, SendHalf};
+use adit_shared::task::Tasks;
+use adit_shared::wire::code::Close;
+use adit_shared::wire::control::{Message, Welcome};
+use adit_shared::wire::{self};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tracing::{debug, info, info_span};
+
+use self::claim::Claims;
+use self::hello::Refusal;
+use crate::auth::Auth;
+use crate::edge::tls::Certificates;
+use crate::metrics::Metrics;
+use crate::route::Routes;
+use crate::session::Session;
+use crate::sessions::Sessions;
+use crate::store::Store;
+
+/// What letting agents in needs to know. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// Who may connect.
+    pub auth: Auth,
+    /// Who serves what.
+    pub routes: Routes,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// What outlives this program.
+    pub store: Store,
+    /// Where names get their certificates.
+    pub certificates: Arc<Certificates>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How public URLs are written.
+    pub site: Arc<Site>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Where sessions run. When it is stopped, agents are told that the relay drains.
+    pub tasks: Tasks,
+}
+
+/// Where visitors reach this relay.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The domain under which names live.
+    pub domain: Host,
+    /// Ports of the listeners that serve requests, if there are any.
+    pub http: Option<u16>,
+    /// As above, with TLS.
+    pub https: Option<u16>,
+    /// Whether the URL to show is the one without TLS: on a machine of one's own.
+    pub prefer_http: bool,
+}
+
+/// Bounds of what agents may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Handshakes at a time.
+    pub handshakes: usize,
+    /// Exchanges of one session at a time.
+    pub exchanges: usize,
+    /// Tunnels of one session.
+    pub tunnels: usize,
+    /// From the first packet to a whole hello.
+    pub hello: Duration,
+    /// What agents are told about how long exchanges may go on when the relay drains.
+    pub drain_grace: Duration,
+}
+
+impl Join {
+    /// Lets agents in until the tasks are stopped.
+    pub async fn listen(self, listener: Listener) {
+        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                () = self.tasks.stopped() => {
+                    listener.refuse_new();
+                    return;
+                }
+                incoming = listener.accept() => incoming,
+            };
+            let Some(incoming) = incoming else { return };
+            match handshakes.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    let join = self.clone();
+                    let span = info_span!("agent", addr = %incoming.remote());
+                    self.tasks.spawn(span, join.admit(incoming, permit));
+                }
+                Err(_) => {
+                    // Under a flood, only those who really are where they say may wait.
+                    self.metrics.handshakes_failed.inc();
+                    if incoming.is_validated() {
+                        incoming.refuse()
+                    } else {
+                        incoming.retry()
+                    }
+                }
+            }
+        }
+    }
+
+    async fn admit(self, incoming: Incoming, permit: OwnedSemaphorePermit) {
+        let remote = incoming.remote();
+        let Ok(arrival) = timeout(self.limits.hello, self.arrive(incoming)).await else {
+            self.metrics.handshakes_failed.inc();
+            return debug!("agent said no hello in time");
+        };
+        drop(permit);
+        match arrival {
+            Ok(arrival) => self.stay(arrival, remote).await,
+            Err(()) => drop(self.metrics.handshakes_failed.inc()),
+        }
+    }
+
+    /// From the first packet to a session that is not yet welcomed.
+    async fn arrive(&self, incoming: Incoming) -> Result<Arrival, ()> {
+        let (connection, protocol) = match incoming.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => return Err(debug!(%error, "handshake failed")),
+        };
+        let refuse = |refusal: &Refusal| {
+            info!(reason = %refusal, "agent refused");
+            connection.close(refusal.code(), &refusal.to_string());
+        };
+        if protocol != wire::ALPN {
+            connection.close(Close::Protocol, "this port serves agents");
+            return Err(debug!("peer speaks another protocol"));
+        }
+        let (send, recv) = match connection.accept().await {
+            Ok(stream) => stream,
+            Err(error) => return Err(debug!(%error, "agent opened no control stream")),
+        };
+        let mut receiver = Receiver::new(RecvHalf::new(recv));
+        match hello::read(&mut receiver, &connection, &self.auth).await {
+            Ok((mut newcomer, grant)) => {
+                newcomer.exchanges = newcomer.exchanges.min(self.limits.exchanges);
+                connection.lift_connection_window();
+                let session = Arc::new(Session::new(newcomer, connection));
+                let sender = Sender::new(SendHalf::new(send));
+                Ok(Arrival {
+                    session,
+                    grant,
+                    sender,
+                    receiver,
+                })
+            }
+            Err(refusal) => Err(refuse(&refusal)),
+        }
+    }
+
+    async fn stay(&self, arrival: Arrival, remote: SocketAddr) {
+        let Arrival {
+            session,
+            grant,
+            mut sender,
+            mut receiver,
+        } = arrival;
+        let span = info_span!("session", id = %session.id, agent = %session.owner, %remote);
+        let Some(_listed) = self.sessions.add(&session, self.limits.sessions) else {
+            self.metrics.handshakes_failed.inc();
+            session.close(Close::Overload, "the relay has as many agents as it takes");
+            return info!("agent refused: too many sessions");
+        };
+        let work = async {
+            self.metrics.sessions.inc();
+            info!(version = session.version, "agent connected");
+            if let Some(token) = session.token
+                && let Err(error) = self.auth.note_use(token).await
+            {
+                tracing::warn!(%error, "cannot note that a token was used");
+            }
+            let mut claims = Claims::new(self, &session, grant);
+            let end = self
+                .converse(&session, &mut claims, &mut sender, &mut receiver)
+                .await;
+            match end {
+                Ok(()) => info!("agent left"),
+                Err(error) => {
+                    if let ControlError::Malformed(what) = error {
+                        session.close(Close::Protocol, what);
+                    }
+                    let why = session.connection().close_reason();
+                    info!(%error, why = why.map(tracing::field::display), "agent lost");
+                }
+            }
+            claims.end().await;
+            self.metrics.sessions.dec();
+        };
+        tracing::Instrument::instrument(work, span).await;
+        session.close(Close::Goodbye, "");
+    }
+
+    /// The control stream until the agent leaves, or until the connection is lost.
+    async fn converse(
+        &self,
+        session: &Arc<Session>,
+        claims: &mut Claims<'_>,
+        sender: &mut Sender,
+        receiver: &mut Receiver,
+    ) -> Result<(), ControlError> {
+        let welcome = Welcome {
+            session: session.id.into(),
+            version: concat!("relay/", env!("CARGO_PKG_VERSION")).into(),
+        };
+        sender.send(&Message::Welcome(welcome)).await?;
+        let mut draining = false;
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = self.tasks.stopped(), if !draining => {
+                    draining = true;
+                    let grace = self.limits.drain_grace.as_millis();
+                    let grace_ms = u64::try_from(grace).unwrap_or(wire::varint::MAX);
+                    sender.send(&Message::Drain { grace_ms }).await?;
+                    continue;
+                }
+                message = receiver.next() => message?,
+            };
+            match message {
+                Some(Message::Claim(claim)) => {
+                    let answer = claims.claim(claim).await;
+                    sender.send(&answer).await?;
+                }
+                Some(Message::Ping { number }) => sender.send(&Message::Pong { number }).await?,
+                Some(Message::Goodbye) => {
+                    info!("agent says goodbye");
+                    claims.give_back();
+                }
+                None => return Ok(()),
+                Some(_) => {
+                    return Err(ControlError::Malformed("a message that only relays send"));
+                }
+            }
+        }
+    }
+
+    /// Closes the sessions of tokens that were revoked, within a second, until the tasks stop.
+    pub async fn watch_tokens(self) {
+        let mut ticks = tokio::time::interval(TOKEN_CHECK);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.tasks.stopped() => return,
+                _ = ticks.tick() => {}
+            }
+            let revoked = match self.auth.refresh().await {
+                Ok(revoked) => revoked,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for revoked tokens");
+                    continue;
+                }
+            };
+            let of_revoked = |session: &Arc<Session>| {
+                session
+                    .token
+                    .as_ref()
+                    .is_some_and(|token| revoked.contains(token))
+            };
+            for session in self.sessions.list().into_iter().filter(of_revoked) {
+                info!(id = %session.id, "session closed: its token was revoked");
+                session.close(Close::Refused, "the token was revoked");
+            }
+        }
+    }
+}
+
+struct Arrival {
+    session: Arc<Session>,
+    grant: crate::auth::Grant,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// How soon a revoked token ends its sessions.
+const TOKEN_CHECK: Duration = Duration::from_secs(1);

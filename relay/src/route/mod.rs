@@ -1,0 +1,345 @@
+//! From a public host to the session that serves it.
+//!
+//! A host belongs to one identity at a time. Nobody else can take it while it is served, nor for a
+//! while after; its owner takes it back at once, whatever is left of an older session. A [`Claim`]
+//! frees its host when it is dropped.
+
+pub mod derive;
+pub mod reserved;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use adit_shared::identity::Fingerprint;
+use adit_shared::name::{Host, SessionId};
+use adit_shared::wire::code::Close;
+use dashmap::DashMap;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::auth::TokenId;
+use crate::session::Session;
+
+/// All hosts that this relay serves or remembers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    hosts: Arc<DashMap<Host, Arc<Route>>>,
+    limits: Limits,
+    held: Arc<AtomicUsize>,
+}
+
+/// How requests wait for an agent that is away, and how long a host stays its owner's.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long a request waits at most.
+    pub hold: Duration,
+    /// How many requests of one host wait at most.
+    pub held_per_host: usize,
+    /// How many requests wait at most in all.
+    pub held: usize,
+    /// How long a host that is not served stays its owner's.
+    pub reserve: Duration,
+}
+
+impl Routes {
+    /// No hosts yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            hosts: Arc::default(),
+            limits,
+            held: Arc::default(),
+        }
+    }
+
+    /// Remembers a host from before this program started, last served `ago`.
+    pub fn remember(&self, host: Host, owner: Owner, ago: Duration) {
+        let route = Route::new(host.clone(), owner);
+        let now = Instant::now();
+        route.state().away_since = now.checked_sub(ago).unwrap_or(now);
+        // Its agent most likely comes back within moments of the relay's own restart.
+        route.state().expected_until = Some(now + EXPECTED);
+        self.hosts.insert(host, Arc::new(route));
+    }
+
+    /// The route of a host that is served or known.
+    pub fn find(&self, host: &Host) -> Option<Arc<Route>> {
+        self.hosts.get(host).map(|route| route.clone())
+    }
+
+    /// Gives `host` to `session`, whose older claims to it end.
+    ///
+    /// # Errors
+    ///
+    /// [`Taken`] when it belongs to another identity.
+    pub fn claim(&self, host: &Host, session: &Arc<Session>, tunnel: u64) -> Result<Claim, Taken> {
+        let owner = Owner {
+            identity: session.owner,
+            token: session.token,
+        };
+        let route = self
+            .hosts
+            .entry(host.clone())
+            .or_insert_with(|| Arc::new(Route::new(host.clone(), owner.clone())))
+            .clone();
+        let mut state = route.state();
+        let served = state.served_by.is_some();
+        let reserved = served || state.is_reserved(self.limits.reserve);
+        if reserved && !state.owner.allows(&owner) {
+            return Err(Taken);
+        }
+        if let Some(old) = state.served_by.replace(session.id) {
+            tracing::info!(%host, %old, new = %session.id, "claim taken over by the same owner");
+        }
+        state.owner = owner;
+        drop(state);
+        let serving = Serving {
+            session: session.clone(),
+            tunnel,
+        };
+        let old = route.serving.send_replace(Some(serving));
+        if let Some(Serving { session: old, .. }) = old.filter(|old| old.session.id != session.id) {
+            old.close(
+                Close::Replaced,
+                &format!("a newer agent of the same owner serves {host}"),
+            );
+        }
+        Ok(Claim {
+            route,
+            session: session.id,
+        })
+    }
+
+    /// Who serves `route`. Waits for somebody, within bounds, when the agent was there a
+    /// moment ago. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Away`].
+    pub async fn serving(&self, route: &Route) -> Result<Serving, Away> {
+        if let Some(serving) = route.serving.borrow().clone() {
+            return Ok(serving);
+        }
+        if !route.is_expected() {
+            return Err(Away::Absent);
+        }
+        let _total = Held::one(&self.held, self.limits.held).ok_or(Away::Crowded)?;
+        let _here = Held::one(&route.held, self.limits.held_per_host).ok_or(Away::Crowded)?;
+        let mut serving = route.serving.subscribe();
+        let back = timeout(self.limits.hold, serving.wait_for(Option::is_some));
+        match back.await {
+            Ok(Ok(serving)) => serving.clone().ok_or(Away::Absent),
+            Ok(Err(_)) | Err(_) => Err(Away::Absent),
+        }
+    }
+
+    /// How many requests wait for an agent now.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Every host with the session that serves it, in order.
+    pub fn list(&self) -> Vec<(Host, Option<Arc<Session>>)> {
+        let session = |serving: &Serving| serving.session.clone();
+        let one = |route: &Arc<Route>| {
+            (
+                route.host.clone(),
+                route.serving.borrow().as_ref().map(session),
+            )
+        };
+        let mut list: Vec<_> = self.hosts.iter().map(|entry| one(entry.value())).collect();
+        list.sort_by(|(one, _), (other, _)| one.cmp(other));
+        list
+    }
+
+    /// How many hosts each session serves.
+    pub fn count(&self, session: SessionId) -> usize {
+        self.hosts
+            .iter()
+            .filter(|entry| entry.state().served_by == Some(session))
+            .count()
+    }
+
+    /// Forgets hosts that were not served for longer than they are kept. Says which.
+    pub fn sweep(&self) -> Vec<Host> {
+        let keep = self.limits.reserve.max(KNOWN);
+        let mut forgotten = Vec::new();
+        self.hosts.retain(|host, route| {
+            let state = route.state();
+            let stays = state.served_by.is_some() || state.away_since.elapsed() < keep;
+            if !stays {
+                forgotten.push(host.clone());
+            }
+            stays
+        });
+        forgotten
+    }
+}
+
+/// Who a host belongs to: an identity, or everybody with the same token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Owner {
+    /// The identity that claimed it last.
+    pub identity: Fingerprint,
+    /// The token with which it did.
+    pub token: Option<TokenId>,
+}
+
+impl Owner {
+    fn allows(&self, other: &Self) -> bool {
+        self.identity == other.identity || (self.token.is_some() && self.token == other.token)
+    }
+}
+
+/// Who serves a host.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// The session.
+    pub session: Arc<Session>,
+    /// The agent's number of the tunnel.
+    pub tunnel: u64,
+}
+
+/// One host.
+#[derive(Debug)]
+pub struct Route {
+    /// The host.
+    pub host: Host,
+    state: Mutex<State>,
+    serving: watch::Sender<Option<Serving>>,
+    held: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct State {
+    owner: Owner,
+    served_by: Option<SessionId>,
+    away_since: Instant,
+    /// Until when requests wait for the agent to come back.
+    expected_until: Option<Instant>,
+    /// The agent said goodbye: it gave the host back.
+    given_back: bool,
+}
+
+impl State {
+    fn is_reserved(&self, reserve: Duration) -> bool {
+        // An agent whose connection was lost is given time to come back even where nothing is
+        // reserved.
+        let least = if self.given_back {
+            Duration::ZERO
+        } else {
+            EXPECTED
+        };
+        self.away_since.elapsed() < reserve.max(least)
+    }
+}
+
+impl Route {
+    fn new(host: Host, owner: Owner) -> Self {
+        let state = State {
+            owner,
+            served_by: None,
+            away_since: Instant::now(),
+            expected_until: None,
+            given_back: false,
+        };
+        Self {
+            host,
+            state: Mutex::new(state),
+            serving: watch::Sender::new(None),
+            held: Arc::default(),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_expected(&self) -> bool {
+        self.state()
+            .expected_until
+            .is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// A session's right to serve a host. Frees the host when dropped, unless a newer session has
+/// taken it over.
+#[derive(Debug)]
+pub struct Claim {
+    route: Arc<Route>,
+    session: SessionId,
+}
+
+impl Claim {
+    /// The host that is served.
+    pub fn host(&self) -> &Host {
+        &self.route.host
+    }
+
+    /// The agent goes of its own will: nobody else has to wait for the host.
+    pub fn give_back(&self) {
+        self.free(true);
+    }
+
+    fn free(&self, given_back: bool) {
+        let mut state = self.route.state();
+        if state.served_by != Some(self.session) {
+            return;
+        }
+        let now = Instant::now();
+        state.served_by = None;
+        state.away_since = now;
+        state.given_back = given_back;
+        state.expected_until = Some(now + EXPECTED);
+        drop(state);
+        self.route.serving.send_replace(None);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.free(false);
+    }
+}
+
+/// The host belongs to another identity.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("the host belongs to another agent")]
+pub struct Taken;
+
+/// Why no session serves a known host.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum Away {
+    /// Its agent did not come back in time.
+    #[error("the agent is away")]
+    Absent,
+    /// Too many requests wait for it already.
+    #[error("the agent is away, and too many requests wait for it")]
+    Crowded,
+}
+
+/// One of a bounded number of waiting requests.
+struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn one(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let add = |held: usize| (held < limit).then_some(held + 1);
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .ok()?;
+        Some(Self(count.clone()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long requests wait for an agent at most after it was lost, and how long a lost agent's host
+/// is kept for it: longer than a change of network or a restart takes.
+const EXPECTED: Duration = Duration::from_secs(60);
+/// How long a host stays known, so that visitors hear "away" instead of "unknown".
+pub const KNOWN: Duration = Duration::from_secs(30 * 24 * 3600);

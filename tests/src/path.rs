@@ -1,0 +1,209 @@
+//! A UDP way between agent and relay that is as bad as asked: it delays, loses, reorders, cuts, and
+//! changes the address under which the relay sees the agent. What is random follows from a seed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use adit_shared::task::Tasks;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tracing::Span;
+
+/// How bad a way is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// How long every datagram takes, one way.
+    pub delay: Duration,
+    /// The share of datagrams that get lost, 0 to 1.
+    pub loss: f64,
+    /// The share of datagrams that take twice the delay and another millisecond.
+    pub reorder: f64,
+    /// Whether nothing at all gets through.
+    pub cut: bool,
+}
+
+/// A forwarder on a port of its own, to be dialled in the relay's place.
+#[derive(Debug)]
+pub struct Path {
+    /// Where the agent finds it.
+    pub address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    tasks: Tasks,
+}
+
+#[derive(Debug)]
+struct State {
+    faults: Faults,
+    random: u64,
+    /// Counts changes of address; a forwarder with an old number is retired.
+    generation: u64,
+}
+
+impl Path {
+    /// A perfect way to `relay` for one agent, with this seed for its later faults.
+    pub async fn to(relay: SocketAddr, seed: u64) -> Self {
+        let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let address = inside.local_addr().unwrap();
+        let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let state = Arc::new(Mutex::new(State {
+            faults: Faults::default(),
+            random,
+            generation: 0,
+        }));
+        let tasks = Tasks::default();
+        tasks.spawn(
+            Span::none(),
+            forward(inside, relay, state.clone(), tasks.clone()),
+        );
+        Self {
+            address,
+            state,
+            tasks,
+        }
+    }
+
+    /// From now on the way is this bad.
+    pub fn set(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    /// From now on the relay sees the agent at another address, as after a NAT's rebinding.
+    pub fn rebind(&self) {
+        self.lock().generation += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        self.tasks.abort();
+    }
+}
+
+/// Carries datagrams of one agent. Each change of address opens another socket towards the relay,
+/// and the one before stays deaf.
+async fn forward(
+    inside: Arc<UdpSocket>,
+    relay: SocketAddr,
+    state: Arc<Mutex<State>>,
+    tasks: Tasks,
+) {
+    let mut buffer = vec![0; 65536];
+    let mut outside: Option<(u64, mpsc::UnboundedSender<Late>)> = None;
+    let to_agent = delayed(inside.clone(), &tasks);
+    loop {
+        let Ok((len, agent)) = inside.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let generation = state.lock().unwrap().generation;
+        let current = match &outside {
+            Some((made, sender)) if *made == generation => sender.clone(),
+            _ => {
+                let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+                let sender = delayed(socket.clone(), &tasks);
+                let back = back(socket, agent, generation, state.clone(), to_agent.clone());
+                tasks.spawn(Span::none(), back);
+                outside = Some((generation, sender.clone()));
+                sender
+            }
+        };
+        pass(&state, &current, &buffer[..len], relay);
+    }
+}
+
+async fn back(
+    outside: Arc<UdpSocket>,
+    agent: SocketAddr,
+    generation: u64,
+    state: Arc<Mutex<State>>,
+    to_agent: mpsc::UnboundedSender<Late>,
+) {
+    let mut buffer = vec![0; 65536];
+    loop {
+        let Ok((len, _)) = outside.recv_from(&mut buffer).await else {
+            continue;
+        };
+        if state.lock().unwrap().generation != generation {
+            return;
+        }
+        pass(&state, &to_agent, &buffer[..len], agent);
+    }
+}
+
+/// Decides what becomes of one datagram.
+fn pass(
+    state: &Mutex<State>,
+    to: &mpsc::UnboundedSender<Late>,
+    datagram: &[u8],
+    address: SocketAddr,
+) {
+    let mut state = state.lock().unwrap();
+    let (lost, slow) = (state.random(), state.random());
+    let faults = state.faults;
+    if faults.cut || lost < faults.loss {
+        return;
+    }
+    let extra = if slow < faults.reorder {
+        faults.delay + Duration::from_millis(1)
+    } else {
+        Duration::ZERO
+    };
+    let due = Instant::now() + faults.delay + extra;
+    drop(to.send(Late {
+        due,
+        datagram: datagram.to_vec(),
+        address,
+    }));
+}
+
+impl State {
+    /// Between 0 and 1, from the seed (xorshift).
+    fn random(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// A datagram on its way.
+#[derive(Debug)]
+struct Late {
+    due: Instant,
+    datagram: Vec<u8>,
+    address: SocketAddr,
+}
+
+/// Sends what it is given when it is due.
+fn delayed(socket: Arc<UdpSocket>, tasks: &Tasks) -> mpsc::UnboundedSender<Late> {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Late>();
+    tasks.spawn(Span::none(), async move {
+        let mut waiting: BTreeMap<(Instant, u64), Late> = BTreeMap::new();
+        let mut count = 0;
+        loop {
+            let due = waiting.keys().next().map(|(due, _)| *due);
+            tokio::select! {
+                late = receiver.recv() => match late {
+                    Some(late) => {
+                        count += 1;
+                        waiting.insert((late.due, count), late);
+                    }
+                    None => return,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    if let Some((_, late)) = waiting.pop_first() {
+                        // A full socket loses it, as any network may.
+                        drop(socket.send_to(&late.datagram, late.address).await);
+                    }
+                }
+            }
+        }
+    });
+    sender
+}
