@@ -7,8 +7,8 @@ use clap_complete::Shell;
 
 /// Gives a program on this machine a public HTTPS URL.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "agent", version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
-#[command(disable_help_subcommand = true)]
+#[command(name = "agent", version, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = true, next_line_help = true)]
 pub struct Args {
     /// What to expose and how.
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub struct Options {
     /// Expose http://localhost:N
     #[arg(long, value_name = "N", global = true, help_heading = EXPOSE)]
     pub port: Option<String>,
-    /// Expose http://HOST[:PORT], https://…, h2c://… or unix:PATH
+    /// Expose an origin elsewhere: http://HOST:PORT, https://…, h2c://… or unix:PATH
     #[arg(long, value_name = "URL", global = true, help_heading = EXPOSE)]
     pub origin: Option<String>,
     /// Accept any certificate of an https:// origin, such as a self-signed one

@@ -24,6 +24,7 @@ use crate::ui::{self, View};
 /// [`End`], unless it was stopped as asked.
 pub async fn run(config: Config) -> Result<(), End> {
     let (status, tasks) = (Status::new(), Tasks::default());
+    status.expect(config.tunnels.iter().map(|tunnel| tunnel.label.as_str()));
     // What shows the end must outlive it.
     let shows = Tasks::default();
     let movable = config.inspect == Some(DEFAULT_INSPECT);
@@ -44,19 +45,43 @@ pub async fn run(config: Config) -> Result<(), End> {
         end = signals(&status, &tasks) => return Err(end),
         ended = work => ended,
     };
-    shows.drain(LINGER).await;
-    match ended {
+    let ended = match ended {
         Ok(()) | Err(Stop::Asked) => Ok(()),
-        Err(stop) => Err(stop.into()),
+        Err(Stop::Refused(why)) => Err(refused(why, &status)),
+        Err(stop) => Err(End::Link(stop)),
+    };
+    shows.drain(LINGER).await;
+    ended
+}
+
+/// Says that the relay refused us, unless it is known as the refusal of a claim.
+fn refused(why: String, status: &Status) -> End {
+    let tunnels = status.snapshot().tunnels;
+    let is_claim = tunnels.iter().any(|t| t.refused.as_ref() == Some(&why));
+    if !is_claim {
+        status.emit(Event::Refused {
+            tunnel: String::new(),
+            reason: "session",
+            message: why.clone(),
+        });
     }
+    End::Refused { why, is_claim }
 }
 
 /// Why the agent ended otherwise than asked.
 #[derive(Debug, Error)]
 pub enum End {
-    /// The relay ended it, or could not be reached.
+    /// The relay does not want us; trying again does not help.
+    #[error("the relay refused this agent: {why}")]
+    Refused {
+        /// What it said.
+        why: String,
+        /// Whether that was its answer to a claim, which has been shown.
+        is_claim: bool,
+    },
+    /// The link could not begin, or not go on.
     #[error(transparent)]
-    Link(#[from] Stop),
+    Link(Stop),
     /// There is no inspector.
     #[error(transparent)]
     Inspect(#[from] inspect::BindError),
@@ -76,37 +101,41 @@ impl End {
     pub fn code(&self) -> u8 {
         match self {
             Self::Link(Stop::Asked) => 0,
+            Self::Link(Stop::Local(_)) | Self::Signals(_) => 1,
             Self::Link(Stop::Unreachable(_)) => 69,
-            Self::Link(Stop::Refused(_)) => 77,
-            Self::Link(_) => 78,
-            Self::Inspect(_) => 78,
-            Self::Signals(_) => 1,
+            Self::Link(Stop::Refused(_)) | Self::Refused { .. } => 77,
+            Self::Link(Stop::Identity(_) | Stop::Origin(_) | Stop::Tls(_)) | Self::Inspect(_) => 78,
             Self::Signal { number } => 128 + number,
         }
     }
 
     /// What happened and what to do, for people; nothing when they know.
     pub fn explain(&self) -> Option<String> {
-        match self {
-            Self::Link(Stop::Asked) | Self::Signal { .. } => None,
-            Self::Link(Stop::Refused(why)) => Some(format!(
-                "the relay refused this agent: {}\n\
-                 A token is given with --token-file FILE or ADIT_TOKEN; \
-                 who runs the relay makes one with: relay token create",
-                escape(why, MAX_WHY)
-            )),
-            Self::Link(Stop::Unreachable(why)) => Some(format!(
-                "the relay cannot be reached: {}\n\
-                 To see what is wrong, say `agent doctor` with the same options",
-                escape(why, MAX_WHY)
-            )),
-            Self::Link(_) => Some(chain(self)),
-            Self::Inspect(_) => Some(format!(
-                "{}\nChoose another address with --inspect ADDR, or --inspect off",
-                chain(self)
-            )),
-            Self::Signals(_) => Some(chain(self)),
-        }
+        let (what, advice) = match self {
+            Self::Signal { .. } => return None,
+            Self::Refused { is_claim: true, .. } => ("no tunnel was granted".to_owned(), None),
+            Self::Refused { .. } => (
+                self.to_string(),
+                Some(
+                    "If it wants a token: give it with --token-file FILE or ADIT_TOKEN. \
+                     Who runs the relay makes one with `relay token create`.",
+                ),
+            ),
+            Self::Link(Stop::Unreachable(_)) => (
+                format!("the relay cannot be reached: {}", chain(self)),
+                Some("To see what is wrong, say `agent doctor` with the same options."),
+            ),
+            Self::Inspect(_) => (
+                chain(self),
+                Some("Choose another address with --inspect ADDR, or --inspect off."),
+            ),
+            Self::Link(_) | Self::Signals(_) => (chain(self), None),
+        };
+        let what = escape(&what, MAX_WHAT);
+        Some(match advice {
+            Some(advice) => format!("{what}\n{advice}"),
+            None => what.into_owned(),
+        })
     }
 }
 
@@ -172,4 +201,47 @@ const SIGTERM: u8 = 15;
 /// How long what has been told to end may take, once nothing is in flight.
 const LINGER: Duration = Duration::from_secs(1);
 /// In characters.
-const MAX_WHY: usize = 600;
+const MAX_WHAT: usize = 800;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_what_scripts_rely_on() {
+        let unreachable = Stop::Unreachable("no answer".into());
+        for (end, code) in [
+            (End::Link(unreachable), 69),
+            (refused("bad token".into(), &Status::new()), 77),
+            (End::Signal { number: SIGINT }, 130),
+            (End::Signals(io::ErrorKind::Other.into()), 1),
+        ] {
+            assert_eq!(end.code(), code, "{end}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_said_once() {
+        let status = Status::new();
+        let mut events = status.subscribe();
+        let end = refused("bad\u{1b} token".into(), &status);
+        let text = end.explain().unwrap();
+        assert!(
+            text.contains("bad\\x1b token\nIf it wants a token"),
+            "{text}"
+        );
+        assert!(matches!(
+            events.try_recv(),
+            Ok(Event::Refused { tunnel, reason: "session", .. }) if tunnel.is_empty()
+        ));
+
+        status.emit(Event::Refused {
+            tunnel: "web".into(),
+            reason: "taken",
+            message: "it is taken".into(),
+        });
+        let end = refused("it is taken".into(), &status);
+        assert_eq!(end.explain().unwrap(), "no tunnel was granted");
+        assert!(events.try_recv().is_ok() && events.try_recv().is_err());
+    }
+}

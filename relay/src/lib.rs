@@ -2,9 +2,9 @@
 //!
 //! Modules are listed in reading order, and a module uses only modules above it:
 //!
-//! - [`args`], [`config`]: what was typed, and what it means;
 //! - [`store`]: the embedded database and the directory around it;
 //! - [`auth`]: tokens, and which names they allow;
+//! - [`args`], [`config`]: what was typed, and what it means;
 //! - [`metrics`]: what is counted;
 //! - [`session`], [`sessions`]: agents' connections;
 //! - [`exchange`]: one request and its response over one stream;

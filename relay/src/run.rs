@@ -19,7 +19,7 @@ use tokio::time::{interval, timeout};
 use tracing::{Span, info, warn};
 
 use crate::admin::Admin;
-use crate::auth::{self, Auth};
+use crate::auth::Auth;
 use crate::config::{Config, Mode};
 use crate::edge::serve::Service;
 use crate::edge::tcp::{self, Role};
@@ -29,7 +29,7 @@ use crate::join::{self, Join, Site};
 use crate::metrics::Metrics;
 use crate::route::{self, KNOWN, Owner, Routes};
 use crate::sessions::Sessions;
-use crate::store::{Store, StoreError, names};
+use crate::store::{self, Store, StoreError, names};
 
 /// A relay that runs in this process. Dropping it does not end it; see [`Relay::drain`].
 #[derive(Debug)]
@@ -214,7 +214,7 @@ async fn remember(config: &Config, store: &Store) -> Result<Routes, StartError> 
         held: config.limits.held,
         reserve: config.reserve,
     });
-    let now = auth::now();
+    let now = store::now();
     for name in store.call(|db| names::all(db)).await? {
         let token = name.token.as_deref().and_then(|id| id.parse().ok());
         let owner = Owner {
@@ -248,12 +248,15 @@ async fn keep_house(routes: Routes, store: Store, certificates: Arc<Certificates
         for host in routes.sweep() {
             certificates.forget(&host);
         }
-        let before = auth::now() - i64::try_from(KNOWN.as_secs()).unwrap_or(i64::MAX);
+        let before = store::now() - i64::try_from(KNOWN.as_secs()).unwrap_or(i64::MAX);
         if let Err(error) = store.call(move |db| names::purge(db, before)).await {
             warn!(%error, "cannot forget old names");
         }
         if let Err(error) = certificates.renew() {
             warn!(%error, "cannot renew the development certificates");
+        }
+        if let Err(error) = certificates.reload() {
+            warn!(%error, "cannot read the certificate again; the old one stays");
         }
     }
 }

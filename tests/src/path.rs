@@ -1,7 +1,7 @@
 //! A UDP way between agent and relay that is as bad as asked: it delays, loses, reorders, cuts, and
 //! changes the address under which the relay sees the agent. What is random follows from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -86,8 +86,8 @@ impl Drop for Path {
     }
 }
 
-/// Carries datagrams of one agent. Each change of address opens another socket towards the relay,
-/// and the one before stays deaf.
+/// Carries datagrams of one agent, which may dial again from another port. Each change of address
+/// opens another socket towards the relay, and the one before stays deaf.
 async fn forward(
     inside: Arc<UdpSocket>,
     relay: SocketAddr,
@@ -95,21 +95,21 @@ async fn forward(
     tasks: Tasks,
 ) {
     let mut buffer = vec![0; 65536];
-    let mut outside: Option<(u64, mpsc::UnboundedSender<Late>)> = None;
+    let mut outside: HashMap<SocketAddr, (u64, mpsc::UnboundedSender<Late>)> = HashMap::new();
     let to_agent = delayed(inside.clone(), &tasks);
     loop {
         let Ok((len, agent)) = inside.recv_from(&mut buffer).await else {
             continue;
         };
         let generation = state.lock().unwrap().generation;
-        let current = match &outside {
+        let current = match outside.get(&agent) {
             Some((made, sender)) if *made == generation => sender.clone(),
             _ => {
                 let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
                 let sender = delayed(socket.clone(), &tasks);
                 let back = back(socket, agent, generation, state.clone(), to_agent.clone());
                 tasks.spawn(Span::none(), back);
-                outside = Some((generation, sender.clone()));
+                outside.insert(agent, (generation, sender.clone()));
                 sender
             }
         };

@@ -75,6 +75,22 @@ impl World {
         .await
     }
 
+    /// What the relay's operators read at `path`.
+    pub async fn admin_text(&self, path: &str) -> String {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon(
+            "an answer for operators",
+            stream.read_to_string(&mut answer),
+        )
+        .await
+        .unwrap();
+        answer
+    }
+
     /// A connection to the relay's listener without TLS.
     pub async fn dial(&self) -> TcpStream {
         let stream = TcpStream::connect(self.http).await.unwrap();
@@ -175,12 +191,7 @@ impl H2 {
         }
         soon("an answer over HTTP/2", async {
             let (parts, mut recv) = response.await?.into_parts();
-            let mut body = Vec::new();
-            while let Some(data) = recv.data().await {
-                let data = data?;
-                recv.flow_control().release_capacity(data.len())?;
-                body.extend_from_slice(&data);
-            }
+            let body = rest(&mut recv).await?;
             let trailers = recv.trailers().await?;
             let answer = Answer {
                 status: parts.status,
@@ -197,6 +208,24 @@ impl Drop for H2 {
     fn drop(&mut self) {
         self.tasks.abort();
     }
+}
+
+/// Reads what is left of a body over HTTP/2.
+///
+/// # Errors
+///
+/// How the stream failed.
+pub async fn rest(recv: &mut h2::RecvStream) -> Result<Vec<u8>, h2::Error> {
+    soon("the rest of a body", async {
+        let mut body = Vec::new();
+        while let Some(data) = recv.data().await {
+            let data = data?;
+            recv.flow_control().release_capacity(data.len())?;
+            body.extend_from_slice(&data);
+        }
+        Ok(body)
+    })
+    .await
 }
 
 /// Reads one HTTP/1.1 response, with length or chunked.

@@ -170,7 +170,9 @@ impl World {
         let relay = self.relay.take().unwrap();
         let (done, end) = oneshot::channel();
         self.tasks.spawn(Span::none(), async move {
-            drop(done.send(relay.drain().await));
+            let clean = relay.drain().await;
+            // Whoever asked may no longer want to know.
+            let _ = done.send(clean);
         });
         end
     }
@@ -216,6 +218,7 @@ impl Agent {
     pub async fn online(&mut self) {
         let url = self.wait("agent online", |event| match event {
             Event::Online { url, .. } => Some(url),
+            Event::Refused { message, .. } => panic!("refused: {message}"),
             _ => None,
         });
         self.url = url.await;

@@ -13,7 +13,7 @@ use super::BadConfig;
 use super::file::{File, Table};
 use crate::cli::Options;
 
-/// Everything that was given. Its parts are read by the methods in [`super::resolve`].
+/// Everything that was given. Its parts are read by methods of their own.
 pub struct Given {
     pub(super) layers: Vec<Layer>,
     pub(super) tables: Vec<Layer>,

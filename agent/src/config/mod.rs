@@ -13,6 +13,8 @@ pub mod given;
 pub mod origin;
 pub mod relay;
 mod resolve;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 use std::fmt;

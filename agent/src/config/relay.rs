@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use adit_shared::name::Host;
-use adit_shared::quic::tls::{self, Trust};
+use adit_shared::quic::tls::{self, TlsError, Trust};
 use etcetera::BaseStrategy as _;
 use thiserror::Error;
 
@@ -92,17 +92,15 @@ pub enum BadRelay {
 
 /// How to trust a relay when neither a pin nor a CA is given: one on this machine by the
 /// development CA in its default state directory, if it has one; any other as a browser would.
-pub fn default_trust(host: &str) -> Trust {
+///
+/// # Errors
+///
+/// [`TlsError`] when that CA cannot be read.
+pub fn default_trust(host: &str) -> Result<Trust, TlsError> {
     let ca = default_state_dir("relay").map(|directory| directory.join("ca.pem"));
-    let Some(ca) = ca.filter(|ca| is_loopback(host) && ca.exists()) else {
-        return Trust::Platform;
-    };
-    match tls::read_certificates(&ca) {
-        Ok(certificates) => Trust::Roots(certificates),
-        Err(error) => {
-            tracing::warn!(%error, "the local relay's CA is unusable");
-            Trust::Platform
-        }
+    match ca.filter(|ca| is_loopback(host) && ca.exists()) {
+        Some(ca) => Ok(Trust::Roots(tls::read_certificates(&ca)?)),
+        None => Ok(Trust::Platform),
     }
 }
 

@@ -9,13 +9,13 @@ use std::str::FromStr;
 use adit_shared::wire::control::MAX_TEXT;
 use thiserror::Error;
 
-/// A token. It is never shown: only [`as_str`](Self::as_str) gives it away.
+/// A token. It is never shown: only [`reveal`](Self::reveal) gives it away.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Token(String);
 
 impl Token {
     /// The secret itself.
-    pub fn as_str(&self) -> &str {
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_token_is_trimmed_and_never_shown() {
         let token: Token = " canary\n".parse().unwrap();
-        assert_eq!(token.as_str(), "canary");
+        assert_eq!(token.reveal(), "canary");
         assert_eq!(format!("{token:?}"), "Token(…)");
         for bad in ["", " \n", "can ary", "can\u{7f}ary", &"x".repeat(1025)] {
             let error = bad.parse::<Token>().unwrap_err();
@@ -125,7 +125,7 @@ mod tests {
     fn a_token_file_may_end_in_a_newline() {
         let path = std::env::temp_dir().join(format!("adit-token-{}", std::process::id()));
         fs::write(&path, "canary\n").unwrap();
-        assert_eq!(Token::read(&path).unwrap().as_str(), "canary");
+        assert_eq!(Token::read(&path).unwrap().reveal(), "canary");
         fs::write(&path, "\n").unwrap();
         assert!(matches!(Token::read(&path), Err(BadToken::Content(..))));
         fs::remove_file(&path).unwrap();

@@ -75,7 +75,8 @@ const link = (url, className) => {
 const tunnel = (one) => {
   const made = element("li");
   one.urls.forEach((url, index) => made.append(link(url, index ? "also" : "")));
-  if (tunnels > 1 || !one.urls.length) made.append(element("span", "also quiet", one.tunnel));
+  if (!one.urls.length) made.append(element("span", "quiet", `${one.tunnel} is not online yet`));
+  else if (tunnels > 1) made.append(element("span", "also quiet", one.tunnel));
   if (one.waiting_for) made.append(element("div", "note", `Waiting for ${one.waiting_for}: visitors get 502 meanwhile.`));
   if (one.refused) made.append(element("div", "note", `Refused: ${one.refused}`));
   return made;
@@ -100,7 +101,7 @@ const stand = (now) => {
   tunnels = now.tunnels.length;
   at("tunnel-title").hidden = tunnels < 2;
   for (const cell of rows.querySelectorAll("td.tunnel")) cell.hidden = tunnels < 2;
-  if (tunnels) at("tunnels").replaceChildren(...now.tunnels.map(tunnel));
+  at("tunnels").replaceChildren(...now.tunnels.map(tunnel));
   const facts = [];
   if (now.relay) facts.push(fact("Relay", now.relay));
   if (now.rtt_ms !== null) facts.push(fact("Round trip", took(now.rtt_ms)));

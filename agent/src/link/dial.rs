@@ -42,7 +42,7 @@ impl Peer {
     fn tls(&self) -> Result<Arc<rustls::ClientConfig>, TlsError> {
         match &self.tls {
             Some(tls) => Ok(tls.clone()),
-            None => client(&default_trust(&self.host)),
+            None => client(&default_trust(&self.host)?),
         }
     }
 }

@@ -75,6 +75,7 @@ async fn converse(
         };
         sender.send(&Message::Claim(claim)).await?;
     }
+    agent.status.set_path(connection.remote(), connection.rtt());
     let mut session = String::new();
     let mut granted = 0;
     let mut refusals = Vec::new();
@@ -134,7 +135,7 @@ fn hello(agent: &Agent, connection: &Connection) -> Hello {
         .config
         .token
         .as_ref()
-        .map_or("", |token| token.as_str());
+        .map_or("", |token| token.reveal());
     Hello {
         key: agent.identity.public_key(),
         signature: agent.identity.sign(&connection.export(EXPORTER_LABEL)),

@@ -70,7 +70,7 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
             End::Stopped
         }
         Why::Draining(grace) => {
-            agent.status.emit(Event::Draining);
+            agent.status.emit(Event::RelayDraining);
             let stop = agent.tasks.clone();
             agent
                 .tasks

@@ -171,10 +171,19 @@ fn check_accept(key: &HeaderValue, fields: &HeaderMap) -> Result<(), OriginError
 }
 
 fn accept_of(key: &HeaderValue) -> HeaderValue {
+    base64_value(&accept(key.as_bytes()))
+}
+
+/// The text that answers a WebSocket key (RFC 6455 section 4.2.2).
+pub fn accept_key(key: &str) -> String {
+    BASE64.encode(accept(key.as_bytes()))
+}
+
+fn accept(key: &[u8]) -> Vec<u8> {
     let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    context.update(key.as_bytes());
+    context.update(key);
     context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    base64_value(context.finish().as_ref())
+    context.finish().as_ref().to_vec()
 }
 
 fn fresh_key() -> HeaderValue {

@@ -46,6 +46,8 @@ pub enum Event {
     Request(Request),
     /// The agent was asked to stop; what is in flight may finish.
     Draining,
+    /// The relay is going away; the session moves to a new connection.
+    RelayDraining,
     /// An origin cannot be connected to.
     OriginDown {
         /// The label of the tunnel.

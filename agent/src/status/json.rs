@@ -52,6 +52,7 @@ enum Shape<'a> {
     },
     Request(&'a Request),
     Draining,
+    RelayDraining,
     OriginDown {
         tunnel: &'a str,
         origin: &'a str,
@@ -92,6 +93,7 @@ impl<'a> From<&'a Event> for Shape<'a> {
             &Event::Migrated { from, to } => Self::Migrated { from, to },
             Event::Request(request) => Self::Request(request),
             Event::Draining => Self::Draining,
+            Event::RelayDraining => Self::RelayDraining,
             Event::OriginDown { tunnel, origin } => Self::OriginDown { tunnel, origin },
             Event::OriginUp { tunnel, origin } => Self::OriginUp { tunnel, origin },
         }
@@ -200,6 +202,10 @@ mod tests {
             r#"{"event":"migrated","from":"10.0.0.2:4433","to":"[::1]:4434","time":"TIME"}"#,
         );
         check(&Event::Draining, r#"{"event":"draining","time":"TIME"}"#);
+        check(
+            &Event::RelayDraining,
+            r#"{"event":"relay-draining","time":"TIME"}"#,
+        );
         check(
             &Event::OriginDown {
                 tunnel: "web".into(),

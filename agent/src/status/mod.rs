@@ -41,6 +41,14 @@ impl Status {
         }))
     }
 
+    /// Names the tunnels that there will be, in the order in which they are shown.
+    pub fn expect<'a>(&self, tunnels: impl IntoIterator<Item = &'a str>) {
+        let mut state = self.state();
+        for tunnel in tunnels {
+            state.snapshot.tunnel(tunnel);
+        }
+    }
+
     /// Tells everybody. Never waits.
     pub fn emit(&self, mut event: Event) {
         if let Event::Request(request) = &mut event {
@@ -121,7 +129,7 @@ pub struct Snapshot {
     /// The round trip to it, in milliseconds when written as JSON.
     #[serde(rename = "rtt_ms", serialize_with = "optional_milliseconds")]
     pub rtt: Option<Duration>,
-    /// The tunnels that the relay granted or refused.
+    /// The tunnels, whether granted or not.
     pub tunnels: Vec<TunnelStatus>,
     /// How often what happened.
     pub counts: Counts,
@@ -217,6 +225,7 @@ impl State {
                 self.recent.push_back(request.clone());
             }
             Event::Draining => now.draining = true,
+            Event::RelayDraining => {}
             Event::OriginDown { tunnel, origin } => {
                 now.tunnel(tunnel).waiting_for = Some(origin.clone());
             }
@@ -335,6 +344,8 @@ mod tests {
             session: session.into(),
         };
         let origin = "localhost:3000".to_owned();
+        status.expect(["web"]);
+        assert_eq!(status.snapshot().tunnels[0].urls, Vec::<String>::new());
         status.set_path(([127, 0, 0, 1], 443).into(), Duration::from_millis(2));
         status.emit(online("s1"));
         status.emit(Event::OriginDown {

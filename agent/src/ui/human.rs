@@ -56,19 +56,14 @@ impl Human {
                     &format!("offline: {}{next}", words(reason)),
                 ));
             }
+            // The whole session: that is said as the reason of the end.
+            Event::Refused { tunnel, .. } if tunnel.is_empty() => {}
             Event::Refused {
                 tunnel, message, ..
-            } => {
-                let what = if tunnel.is_empty() {
-                    "refused".to_owned()
-                } else {
-                    format!("refused {}", words(tunnel))
-                };
-                to.err(&life(
-                    AnsiColor::Red,
-                    &format!("{what}: {}", words(message)),
-                ));
-            }
+            } => to.err(&life(
+                AnsiColor::Red,
+                &format!("refused {}: {}", words(tunnel), words(message)),
+            )),
             Event::Migrated { from, to: now } => to.err(&life(
                 AnsiColor::Cyan,
                 &format!("the network changed ({from} to {now}); requests in flight go on"),
@@ -77,6 +72,10 @@ impl Human {
             Event::Draining => to.err(&life(
                 AnsiColor::Yellow,
                 "draining: what is in flight may finish; once more to quit at once",
+            )),
+            Event::RelayDraining => to.err(&life(
+                AnsiColor::Yellow,
+                "the relay is going away for a moment; connecting anew",
             )),
             Event::OriginDown { origin, .. } => to.err(&life(
                 AnsiColor::Yellow,
@@ -270,7 +269,7 @@ const RED: Style = AnsiColor::Red.on_default();
 
 /// In characters.
 const MAX_WORDS: usize = 300;
-const MAX_PATH: usize = 120;
+const MAX_PATH: usize = 80;
 const MAX_METHOD: usize = 16;
 
 #[cfg(test)]

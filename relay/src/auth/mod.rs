@@ -14,8 +14,7 @@ use thiserror::Error;
 
 pub use self::pattern::Pattern;
 pub use self::token::{Token, TokenId};
-pub use crate::store::now;
-use crate::store::{Store, StoreError, tokens};
+use crate::store::{Store, StoreError, now, tokens};
 
 /// Decides about tokens. Cheap to clone; all clones know the same.
 #[derive(Clone, Debug)]

@@ -82,7 +82,10 @@ impl Body for ResponseBody {
                     self.end();
                 }
             }
-            Some(Err(error)) => self.access.cut(error),
+            Some(Err(error)) => {
+                self.access.cut(error);
+                self.body = None;
+            }
             None => self.end(),
         }
         Poll::Ready(frame)

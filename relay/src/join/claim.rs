@@ -6,10 +6,10 @@ use adit_shared::name::{Host, Name};
 use adit_shared::wire::control::{Claim as Asked, Granted, Message, Refusal, Refused};
 
 use super::{Join, Site};
-use crate::auth::{Grant, now};
+use crate::auth::Grant;
 use crate::route::{Claim, derive, reserved};
 use crate::session::Session;
-use crate::store::names;
+use crate::store::{names, now};
 
 /// The claims of one session. They end when it is dropped.
 pub(super) struct Claims<'a> {

@@ -144,7 +144,9 @@ pub(crate) mod tests {
         let dir = Scratch::new();
         let db = connect(dir.path()).unwrap();
         let both = [record("aaaaaaaa", "laptop"), record("bbbbbbbb", "")];
-        both.each_ref().map(|token| create(&db, token).unwrap());
+        for token in &both {
+            create(&db, token).unwrap();
+        }
         assert!(create(&db, &both[0]).is_err(), "ids are unique");
         assert_eq!(all(&db).unwrap(), both);
         assert_eq!(find(&db, "laptop").unwrap(), both[..1]);

@@ -19,6 +19,10 @@ use crate::wire::frame::{FrameError, Part};
 pub struct FromStream {
     parts: Parts,
     done: bool,
+    /// The trailers have come: only the end can follow.
+    trailed: bool,
+    /// What was read while looking for the end.
+    ahead: Option<Result<Option<Part>, PartError>>,
     /// Bytes still to come, when the head declared a length.
     declared: Option<u64>,
 }
@@ -30,22 +34,27 @@ impl FromStream {
         Self {
             parts,
             done: end,
+            trailed: false,
+            ahead: None,
             declared: declared.filter(|_| !end),
         }
     }
 
-    /// Whether all data has come. A reader that knows the length may stop here, so this can be
-    /// true before the end was read.
+    /// Whether everything but the end itself has come. A reader that knows the length, or took the
+    /// trailers, may stop here.
     pub fn is_whole(&self) -> bool {
-        self.done || self.declared == Some(0)
+        self.done || self.trailed || self.declared == Some(0)
     }
 
-    /// Reads an end that has come along with the last data.
+    /// Reads an end that has come along with the last of the body.
     fn take_end(&mut self, cx: &mut Context<'_>) {
-        if self.declared == Some(0)
-            && let Poll::Ready(Ok(Some(Part::End))) = self.parts.poll_next(cx)
-        {
-            self.done = true;
+        if !self.is_whole() {
+            return;
+        }
+        match self.parts.poll_next(cx) {
+            Poll::Ready(Ok(Some(Part::End))) => self.done = true,
+            Poll::Ready(other) => self.ahead = Some(other),
+            Poll::Pending => {}
         }
     }
 }
@@ -61,7 +70,10 @@ impl Body for FromStream {
         if self.done {
             return Poll::Ready(None);
         }
-        let part = ready!(self.parts.poll_next(cx));
+        let part = match self.ahead.take() {
+            Some(part) => part,
+            None => ready!(self.parts.poll_next(cx)),
+        };
         Poll::Ready(match part {
             Ok(Some(Part::Data(data))) => {
                 if let Some(left) = &mut self.declared {
@@ -73,7 +85,11 @@ impl Body for FromStream {
                 self.take_end(cx);
                 Some(Ok(Frame::data(data)))
             }
-            Ok(Some(Part::Trailers(fields))) => Some(Ok(Frame::trailers(fields))),
+            Ok(Some(Part::Trailers(fields))) => {
+                self.trailed = true;
+                self.take_end(cx);
+                Some(Ok(Frame::trailers(fields)))
+            }
             Ok(Some(Part::End) | None) => {
                 if self.declared.is_some_and(|left| left > 0) {
                     return Poll::Ready(Some(Err(self.fail(BodyError::Length))));

@@ -22,7 +22,8 @@ pub use rows::{Row, Verdict};
 
 /// Checks everything that `given` asks for. Safe to drop.
 pub async fn doctor(given: &Given) -> Vec<Row> {
-    let mut rows = vec![state_dir(given), identity(given), token(given)];
+    let mut rows = options(given);
+    rows.extend([state_dir(given), identity(given), token(given)]);
     rows.extend(tunnels(given).await);
     rows.push(receive_buffer());
     rows.push(proxies(|name| env::var_os(name).is_some()));
@@ -38,6 +39,13 @@ pub async fn doctor(given: &Given) -> Vec<Row> {
 pub fn show(rows: &[Row], json: bool) -> std::io::Result<bool> {
     rows::show(rows, json)?;
     Ok(rows.iter().all(|row| row.verdict != Verdict::Fail))
+}
+
+/// Those that no other check is about.
+fn options(given: &Given) -> Vec<Row> {
+    let errors = [given.inspect().err(), given.drain_grace().err()];
+    let rows = errors.iter().flatten();
+    rows.map(|error| bad_config("options", error)).collect()
 }
 
 fn state_dir(given: &Given) -> Row {

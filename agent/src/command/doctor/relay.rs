@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_shared::quic::endpoint::Dialer;
-use adit_shared::quic::tls::{self, Trust};
+use adit_shared::quic::tls;
 use adit_shared::wire;
 use adit_shared::wire::code::Close;
+use rustls::ClientConfig;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Row, bad_config, chain};
+use super::{PATIENCE, Row, Verdict, bad_config, chain};
 use crate::config::{Given, RelayAddress, default_trust};
 use crate::ui::brief;
 
@@ -25,8 +26,16 @@ pub(super) async fn relay(given: &Given) -> Vec<Row> {
         Err(error) => return vec![bad_config(NAME, &error)],
     };
     let trust = match given.trust() {
-        Ok(trust) => trust.unwrap_or_else(|| default_trust(&host)),
+        Ok(Some(trust)) => Ok(trust),
+        Ok(None) => default_trust(&host),
         Err(error) => return vec![bad_config(HANDSHAKE, &error)],
+    };
+    let tls = match trust.and_then(|trust| tls::client(&trust, &[wire::ALPN])) {
+        Ok(tls) => Arc::new(tls),
+        Err(error) => {
+            let fix = "trust the relay with --pin or --relay-ca";
+            return vec![Row::fail(HANDSHAKE, chain(&error), fix)];
+        }
     };
     let addresses: Vec<_> = match timeout(PATIENCE, lookup_host((host.as_str(), port))).await {
         Ok(Ok(addresses)) => addresses.collect(),
@@ -38,9 +47,19 @@ pub(super) async fn relay(given: &Given) -> Vec<Row> {
     }
     let shown: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
     let mut rows = vec![Row::pass(NAME, format!("{host} is {}", shown.join(", ")))];
+    let mut handshakes = Vec::new();
     for address in addresses {
-        rows.push(handshake(address, &host, &trust).await);
+        handshakes.push(handshake(address, &host, tls.clone()).await);
     }
+    // The agent takes the first address that answers.
+    if handshakes.iter().any(|row| row.verdict == Verdict::Pass) {
+        for row in &mut handshakes {
+            if row.verdict == Verdict::Fail {
+                row.verdict = Verdict::Warn;
+            }
+        }
+    }
+    rows.extend(handshakes);
     rows
 }
 
@@ -53,14 +72,7 @@ fn unresolved(host: &str, why: &str) -> Row {
     )
 }
 
-async fn handshake(address: SocketAddr, host: &str, trust: &Trust) -> Row {
-    let tls = match tls::client(trust, &[wire::ALPN]) {
-        Ok(tls) => Arc::new(tls),
-        Err(error) => {
-            let fix = "trust the relay with --pin or --relay-ca";
-            return Row::fail(HANDSHAKE, chain(&error), fix);
-        }
-    };
+async fn handshake(address: SocketAddr, host: &str, tls: Arc<ClientConfig>) -> Row {
     let dialer = match Dialer::bind(address) {
         Ok(dialer) => dialer,
         Err(error) => {

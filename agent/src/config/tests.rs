@@ -1,0 +1,269 @@
+//! From command lines, variables and files to a configuration, or to an error that names its cause.
+
+use std::ffi::OsString;
+use std::fs;
+
+use clap::Parser as _;
+
+use super::resolve::{DRAIN_GRACE, ORIGIN_TIMEOUT};
+use super::*;
+use crate::cli::Args;
+
+fn given(line: &str, environment: &[(&str, &str)]) -> Result<Given, BadConfig> {
+    let line = std::iter::once("agent").chain(line.split_whitespace());
+    let variable = |name: &str| {
+        let found = environment.iter().find(|(key, _)| *key == name);
+        found.map(|(_, text)| OsString::from(text))
+    };
+    Given::collect(Args::try_parse_from(line).unwrap().options, variable)
+}
+
+fn config(line: &str, environment: &[(&str, &str)]) -> Result<Config, BadConfig> {
+    given(line, environment)?.config()
+}
+
+fn error(line: &str, environment: &[(&str, &str)]) -> (String, bool) {
+    let error = config(line, environment).unwrap_err();
+    (error.to_string(), error.is_usage())
+}
+
+/// A configuration file that goes away with the value.
+struct Toml(PathBuf);
+
+impl Toml {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("adit-{name}-{}", std::process::id()));
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn line(&self, more: &str) -> String {
+        format!("--config {} {more}", self.0.display())
+    }
+}
+
+impl Drop for Toml {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+#[test]
+fn the_shortest_command_has_all_defaults() {
+    let config = config("--port 3000 --relay relay.example.com", &[]).unwrap();
+    assert_eq!(config.relay.to_string(), "relay.example.com");
+    assert_eq!(config.inspect, Some(DEFAULT_INSPECT));
+    assert_eq!(config.drain_grace, DRAIN_GRACE);
+    assert!(config.trust.is_none() && config.token.is_none());
+    assert!(config.state_dir.ends_with("adit/agent"));
+    let [tunnel] = &config.tunnels[..] else {
+        panic!("one tunnel: {:?}", config.tunnels)
+    };
+    assert_eq!(tunnel.label, "http://localhost:3000");
+    assert_eq!(tunnel.origin, Origin::from_port("3000").unwrap());
+    assert_eq!(tunnel.host_header, HostHeader::Keep);
+    assert_eq!(tunnel.origin_timeout, ORIGIN_TIMEOUT);
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let file = Toml::new(
+        "wins",
+        "relay = 'file'\ninspect = 'off'\ndrain-grace = '1s'\n",
+    );
+    let environment = [("ADIT_RELAY", "environment"), ("ADIT_DRAIN_GRACE", "2s")];
+    let relay = |line: &str, environment: &[(&str, &str)]| {
+        let config = config(&file.line(line), environment).unwrap();
+        (config.relay.to_string(), config.drain_grace.as_secs())
+    };
+    assert_eq!(relay("--echo", &[]), ("file".into(), 1));
+    assert_eq!(relay("--echo", &environment), ("environment".into(), 2));
+    assert_eq!(
+        relay("--echo --relay flag", &environment),
+        ("flag".into(), 2)
+    );
+    let config = config(&file.line("--echo"), &[]).unwrap();
+    assert_eq!(config.inspect, None);
+}
+
+#[test]
+fn a_flag_wins_over_its_alternative_in_the_environment() {
+    let environment = [
+        ("ADIT_PORT", "3000"),
+        ("ADIT_RELAY", "relay"),
+        ("ADIT_TOKEN", "t"),
+        ("ADIT_TOKEN_FILE", ""),
+    ];
+    let config = config("--echo", &environment).unwrap();
+    assert_eq!(config.tunnels[0].origin, Origin::Echo);
+    assert_eq!(config.token.unwrap().reveal(), "t");
+}
+
+#[test]
+fn an_empty_or_false_variable_is_unset() {
+    let environment = [("ADIT_PORT", ""), ("ADIT_QR", "0"), ("ADIT_JSON", "yes")];
+    let config = config("--echo --relay local", &environment).unwrap();
+    assert!(config.json && !config.qr);
+    assert_eq!(config.relay, RelayAddress::Local);
+}
+
+#[test]
+fn errors_name_the_option_as_it_was_given() {
+    for (line, text) in [
+        ("", "what to expose? Give --port N, --origin URL or --echo"),
+        (
+            "--echo",
+            "which relay? Give --relay HOST, or --relay local to try it without a server",
+        ),
+        ("--echo --port 1", "--port and --echo exclude each other"),
+        ("--port 0", "--port: a port is a number from 1 to 65535"),
+        (
+            "--origin localhost:3000",
+            "--origin: an origin begins with http://, https://, h2c:// or unix:, as in http://localhost:3000",
+        ),
+        (
+            "--port 1 --origin-insecure",
+            "--origin-insecure: only an https:// origin has a certificate",
+        ),
+        (
+            "--echo --relay a --subdomain a.b",
+            "--subdomain: a name is made of letters, digits and hyphens",
+        ),
+        (
+            "--echo --origin-timeout 30",
+            "--origin-timeout: this is no duration, such as 500ms, 30s or 2m",
+        ),
+        (
+            "--echo --origin-timeout 0s",
+            "--origin-timeout: nothing answers in no time",
+        ),
+        (
+            "--echo --relay a --inspect 4040",
+            "--inspect: this is neither `off` nor an address with a port, such as 127.0.0.1:4040",
+        ),
+        (
+            "--echo --relay a --pin x",
+            "--pin: a pin is written sha256: and 64 hex digits, as the relay prints it",
+        ),
+        (
+            "--echo --relay a --pin x --relay-ca y",
+            "--pin and --relay-ca exclude each other",
+        ),
+        (
+            "--echo --relay a --log-format x",
+            "--log-format: this is neither text nor json",
+        ),
+    ] {
+        assert_eq!(error(line, &[]), (text.to_owned(), true), "{line}");
+    }
+    assert_eq!(
+        error("", &[("ADIT_PORT", "x")]),
+        (
+            "ADIT_PORT: a port is a number from 1 to 65535".into(),
+            false
+        )
+    );
+    assert_eq!(
+        error("", &[("ADIT_ECHO", "maybe")]),
+        ("ADIT_ECHO: it is neither 1 nor 0".into(), false)
+    );
+    assert_eq!(
+        error("--echo --relay a --relay-ca /nowhere", &[]).0,
+        "--relay-ca"
+    );
+    assert_eq!(
+        error("--echo --relay a --token-file /nowhere", &[]).0,
+        "--token-file"
+    );
+    let (text, usage) = error("--config /nowhere", &[]);
+    assert_eq!((text.as_str(), usage), ("cannot read /nowhere", false));
+}
+
+#[test]
+fn a_token_is_in_no_error_and_no_debug() {
+    let environment = [("ADIT_TOKEN", "can ary"), ("ADIT_RELAY", "a")];
+    let given = given("--echo", &environment).unwrap();
+    let error = format!("{given:?} {:?}", given.config().unwrap_err());
+    assert!(
+        error.contains("Environment(\"token\")") && !error.contains("ary"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_describes_several_tunnels() {
+    let file = Toml::new(
+        "several",
+        "relay = 'local'\n\
+         [[tunnel]]\nport = 3000\nsubdomain = 'Shop'\norigin-timeout = '5s'\n\
+         [[tunnel]]\nlabel = 'api'\norigin = 'https://localhost:1'\norigin-insecure = true\n\
+         host-header = 'rewrite'\n",
+    );
+    let config = config(&file.line(""), &[]).unwrap();
+    let [shop, api] = &config.tunnels[..] else {
+        panic!("two tunnels: {:?}", config.tunnels)
+    };
+    assert_eq!((shop.id, shop.label.as_str()), (0, "http://localhost:3000"));
+    assert_eq!(shop.name.as_ref().unwrap().as_str(), "shop");
+    assert_eq!(shop.origin_timeout, Duration::from_secs(5));
+    assert_eq!((api.id, api.label.as_str()), (1, "api"));
+    assert_eq!(api.host_header, HostHeader::Rewrite);
+    assert!(matches!(api.origin, Origin::Tcp { insecure: true, .. }));
+}
+
+#[test]
+fn errors_in_a_file_name_file_and_key() {
+    let check = |name: &str, text: &str, more: &str, expected: &str| {
+        let file = Toml::new(name, text);
+        let (error, usage) = error(&file.line(more), &[]);
+        assert_eq!(
+            error.replace(&file.0.display().to_string(), "FILE"),
+            expected
+        );
+        usage
+    };
+    let tunnel = "relay = 'a'\n[[tunnel]]\nport = 3000\n";
+    assert!(!check(
+        "e1",
+        "relay = 'a'",
+        "",
+        "FILE: a [[tunnel]] is missing"
+    ));
+    assert!(!check(
+        "e2",
+        "[[tunnel]]\necho = true",
+        "",
+        "FILE: relay is missing"
+    ));
+    assert!(!check(
+        "e3",
+        "relay = 'a'\n[[tunnel]]\necho = true\nhost-header = ''",
+        "",
+        "FILE: tunnel 1, host-header: this is neither `rewrite` nor a host name"
+    ));
+    assert!(!check(
+        "e4",
+        &format!("{tunnel}[[tunnel]]\nport = 3000\n"),
+        "",
+        "FILE: tunnel 2, label: two tunnels are called \"http://localhost:3000\"; \
+         give each its own label"
+    ));
+    assert!(!check(
+        "e5",
+        &format!("{tunnel}origin = 'unix:/a'\n"),
+        "",
+        "FILE: tunnel 1, port and FILE: tunnel 1, origin exclude each other"
+    ));
+    assert!(check(
+        "e6",
+        tunnel,
+        "--subdomain a",
+        "--subdomain: the tunnels are in FILE, so describe them there"
+    ));
+    assert!(!check(
+        "e7",
+        "relay = 'a'\nrelais = 'b'",
+        "",
+        "FILE is not as it should be"
+    ));
+}

@@ -1,0 +1,18 @@
+//! Relay, agents and origins in one process; see `adit_tests`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test's tasks end with its runtime"
+)]
+
+mod away;
+mod cancel;
+mod drain;
+mod failures;
+mod heads;
+mod hostile;
+mod interim;
+mod names;
+mod streaming;
+mod switch;
