@@ -246,6 +246,11 @@ impl BuiltRelay {
 
     /// An agent for it, not yet started, with these arguments.
     pub fn agent(&self, args: &[&str]) -> Command {
+        self.agent_of("agent", args)
+    }
+
+    /// An agent with the identity called `identity`, not yet started, with these arguments.
+    pub fn agent_of(&self, identity: &str, args: &[&str]) -> Command {
         let mut command = ours("agent");
         command
             .args([
@@ -255,7 +260,7 @@ impl BuiltRelay {
             .arg("--relay-ca")
             .arg(self.ca())
             .arg("--state-dir")
-            .arg(self.state.path().join("agent"))
+            .arg(self.state.path().join(identity))
             .args(["--inspect", "off"])
             .args(args);
         command

@@ -10,7 +10,7 @@ use adit_agent::link::{self, Stop};
 use adit_agent::status::{Event, Status};
 use adit_relay::Relay;
 use adit_relay::config::Config;
-use adit_shared::quic::tls::{Trust, read_certificates};
+use adit_shared::quic::tls::{Pin, Trust, read_certificates};
 use adit_shared::task::Tasks;
 use adit_shared::telemetry::LogFormat;
 use tokio::sync::{broadcast, oneshot};
@@ -313,5 +313,24 @@ impl Drop for Scratch {
         if let Some(path) = self.0.take() {
             drop(std::fs::remove_dir_all(path));
         }
+    }
+}
+
+impl World {
+    /// The pin of the certificate that agents see.
+    pub fn pin(&self) -> Pin {
+        self.relay.as_ref().unwrap().ready().pin
+    }
+
+    /// As [`restart_relay`](Self::restart_relay) at once, with a changed configuration.
+    pub async fn restart_relay_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        soon("the relay drains", self.relay.take().unwrap().drain()).await;
+        let (http, https, quic) = (self.http, self.https, self.quic);
+        let state = std::mem::replace(&mut self.state, Scratch::none());
+        Self::in_state(state, |config| {
+            (config.http, config.https, config.quic) = (Some(http), Some(https), Some(quic));
+            change(config);
+        })
+        .await
     }
 }

@@ -205,8 +205,8 @@ impl Leaving {
                 _ = ticks.tick() => {}
             }
         }
-        // Exchanges that ended here are still on their way to the relay.
-        self.flushed().await;
+        // Exchanges that ended here are still on their way to the relay, if that is there at all.
+        drop(timeout(FAREWELL, self.flushed()).await);
     }
 
     /// Ends when the relay has answered a ping: it has read what was sent before.

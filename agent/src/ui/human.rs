@@ -110,6 +110,9 @@ impl Human {
                 self.path()
             );
             to.err(&life(AnsiColor::Green, &line));
+            if let Some(command) = self.suggest(origin, url, urls) {
+                to.err(&format!("try: {command}"));
+            }
             return;
         }
         let mut row = |what: &str, text: &str| {

@@ -32,7 +32,11 @@ pub(super) async fn read(
     ) {
         return Err(Refusal::Signature);
     }
-    let grant = auth.check(&hello.token)?;
+    let grant = match auth.check(&hello.token) {
+        // It may have been made a moment ago, by another process.
+        Err(Denied::Unknown) if auth.refresh().await.is_ok() => auth.check(&hello.token)?,
+        checked => checked?,
+    };
     let newcomer = Newcomer {
         owner: Fingerprint::of(&hello.key),
         token: grant.token,

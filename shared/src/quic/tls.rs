@@ -136,7 +136,7 @@ impl FromStr for Pin {
 
     fn from_str(text: &str) -> Result<Self, BadPin> {
         let hex = text.strip_prefix("sha256:").ok_or(BadPin)?;
-        if hex.len() != 64 || !hex.is_ascii() {
+        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(BadPin);
         }
         let mut pin = [0; 32];
@@ -259,6 +259,8 @@ mod tests {
             "0a0a",
             "sha256:zz",
             &format!("md5:{}", "0a".repeat(32)),
+            // A number parser takes a sign for a digit.
+            &format!("sha256:{}", "+a".repeat(32)),
         ] {
             assert_eq!(bad.parse::<Pin>(), Err(BadPin));
         }

@@ -5,7 +5,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::StatusCode;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 use thiserror::Error;
 
 use super::head::{self, MAX_HEAD};
@@ -24,7 +24,7 @@ const END: u8 = 0x05;
 ///
 /// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
 pub fn put_request(to: &mut BytesMut, head: &head::Request) -> Result<(), HeadTooLarge> {
-    check_count(&head.fields)?;
+    check_fields(&head.fields)?;
     put_section(to, REQUEST, |to| head.encode(to))
 }
 
@@ -34,7 +34,7 @@ pub fn put_request(to: &mut BytesMut, head: &head::Request) -> Result<(), HeadTo
 ///
 /// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
 pub fn put_response(to: &mut BytesMut, head: &head::Response) -> Result<(), HeadTooLarge> {
-    check_count(&head.fields)?;
+    check_fields(&head.fields)?;
     let kind = if is_interim(head.status) {
         INTERIM
     } else {
@@ -49,7 +49,7 @@ pub fn put_response(to: &mut BytesMut, head: &head::Response) -> Result<(), Head
 ///
 /// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
 pub fn put_trailers(to: &mut BytesMut, fields: &HeaderMap) -> Result<(), HeadTooLarge> {
-    check_count(fields)?;
+    check_fields(fields)?;
     put_section(to, TRAILERS, |to| head::encode_fields(fields, to))
 }
 
@@ -71,7 +71,11 @@ pub fn is_interim(status: StatusCode) -> bool {
 
 /// The section is above the protocol's limits.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("head or trailers are above {MAX_HEAD} bytes or {max} fields", max = head::MAX_FIELDS)]
+#[error(
+    "head or trailers are above {MAX_HEAD} bytes, {max} fields, or {name} bytes in a name",
+    max = head::MAX_FIELDS,
+    name = head::MAX_NAME
+)]
 pub struct HeadTooLarge;
 
 /// The bytes of the stream are not what the protocol allows.
@@ -321,8 +325,9 @@ fn whole(error: Malformed) -> FrameError {
     })
 }
 
-fn check_count(fields: &HeaderMap) -> Result<(), HeadTooLarge> {
-    (fields.len() <= head::MAX_FIELDS)
+fn check_fields(fields: &HeaderMap) -> Result<(), HeadTooLarge> {
+    let short = |name: &HeaderName| name.as_str().len() <= head::MAX_NAME;
+    (fields.len() <= head::MAX_FIELDS && fields.keys().all(short))
         .then_some(())
         .ok_or(HeadTooLarge)
 }
@@ -476,6 +481,19 @@ mod tests {
         let mut head = request(true);
         let long = HeaderValue::from_bytes(&[b'a'; MAX_HEAD]).unwrap();
         head.fields.insert("x-long", long);
+        assert_eq!(put_request(&mut bytes, &head), Err(HeadTooLarge));
+    }
+
+    #[test]
+    fn a_name_that_the_peer_would_refuse_is_not_sent() {
+        let name = |len| HeaderName::from_bytes(&vec![b'x'; len]).unwrap();
+        let mut head = request(true);
+        let mut bytes = BytesMut::new();
+        head.fields
+            .insert(name(head::MAX_NAME), HeaderValue::from_static("1"));
+        assert_eq!(put_request(&mut bytes, &head), Ok(()));
+        head.fields
+            .insert(name(head::MAX_NAME + 1), HeaderValue::from_static("1"));
         assert_eq!(put_request(&mut bytes, &head), Err(HeadTooLarge));
     }
 

@@ -1,0 +1,42 @@
+# The doors of this repository. Each target installs what it needs on Debian, and says so.
+
+.PHONY: demo test check soak fuzz tools programs
+
+# A relay and an agent in one process, with a built-in origin: prints a URL for curl.
+demo: tools
+	cargo build --locked --bin agent
+	target/debug/agent --echo --relay local
+
+# Every test: units, both ends in one process, and the built programs driven by others.
+test: tools programs
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace --doc --quiet
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --locked --workspace --no-fail-fast; \
+	else cargo test --locked --workspace --lib --bins --tests --no-fail-fast; fi
+
+# What must hold before the tests are worth running: format, lints, documentation, dependencies.
+check: tools
+	.ci/run check
+
+# The large transfers of the tests again and again, for an hour.
+soak: tools programs
+	cargo build --locked --release --workspace --bins
+	timeout 3600 sh -c 'while ADIT_SOAK=1 cargo test --locked --release --test programs transfers; do :; done' \
+	  || test $$? -eq 124
+
+# Every decoder with random input, a minute each; needs a nightly toolchain and cargo-fuzz.
+fuzz:
+	cd shared/fuzz && for target in $$(cargo fuzz list); do \
+	  cargo +nightly fuzz run "$$target" -- -max_total_time=60 || exit 1; done
+
+# aws-lc and SQLite are C.
+tools:
+	@command -v cc >/dev/null || { \
+	  echo "installing a C compiler (Debian: gcc, libc6-dev)"; \
+	  if [ "$$(id -u)" = 0 ]; then root=; else root=sudo; fi; \
+	  $$root apt-get update -q && $$root apt-get install -q -y --no-install-recommends gcc libc6-dev; }
+
+# Node, Python, Chromium and their packages, which the tests drive the programs with.
+programs:
+	tests/programs/setup
