@@ -90,7 +90,11 @@ fn control_messages() {
         let messages: Vec<Message> = list(&vector.json["messages"]).map(message).collect();
         let mut bytes = BytesMut::from(&vector.bytes[..]);
         for message in &messages {
-            assert_eq!(Message::decode(&mut bytes).as_ref(), Ok(message), "{vector}");
+            assert_eq!(
+                Message::decode(&mut bytes).as_ref(),
+                Ok(message),
+                "{vector}"
+            );
         }
         assert!(bytes.is_empty(), "{vector}");
         let mut written = BytesMut::new();
@@ -135,7 +139,11 @@ fn trailers() {
     for vector in vectors("fields") {
         let fields = fields(&vector.json["fields"]);
         let mut bytes = Bytes::copy_from_slice(&vector.bytes);
-        assert_eq!(head::decode_fields(&mut bytes).as_ref(), Ok(&fields), "{vector}");
+        assert_eq!(
+            head::decode_fields(&mut bytes).as_ref(),
+            Ok(&fields),
+            "{vector}"
+        );
         let mut written = BytesMut::new();
         head::encode_fields(&fields, &mut written);
         vector.check_written(&written);
@@ -203,7 +211,9 @@ fn limits_are_where_they_are_said_to_be() {
             name,
             host,
         });
-        claim.encode(&mut bytes).map(|()| Message::decode(&mut bytes) == Ok(claim))
+        claim
+            .encode(&mut bytes)
+            .map(|()| Message::decode(&mut bytes) == Ok(claim))
     };
     assert_eq!(claim(limit("text")), Ok(true));
     assert!(claim(limit("text") + 1).is_err());
@@ -242,9 +252,13 @@ fn the_tables_of_the_text_are_those_of_the_code() {
             })
             .collect()
     };
-    let resets = Reset::ALL.iter().map(|code| (code.number().into(), code.to_string()));
+    let resets = Reset::ALL
+        .iter()
+        .map(|code| (code.number().into(), code.to_string()));
     assert_eq!(codes("Reset codes"), resets.collect::<Vec<_>>());
-    let closes = Close::ALL.iter().map(|code| (code.number().into(), code.to_string()));
+    let closes = Close::ALL
+        .iter()
+        .map(|code| (code.number().into(), code.to_string()));
     assert_eq!(codes("Close codes"), closes.collect::<Vec<_>>());
 
     let mut fields = rows(&text, "Names");
@@ -421,7 +435,9 @@ fn message(json: &'static Value) -> Message {
         }),
         "granted" => Message::Granted(Granted {
             tunnel: tunnel(),
-            urls: list(&json["urls"]).map(|url| text(url).to_owned()).collect(),
+            urls: list(&json["urls"])
+                .map(|url| text(url).to_owned())
+                .collect(),
         }),
         "refused" => Message::Refused(Refused {
             tunnel: tunnel(),
@@ -451,7 +467,9 @@ fn reason(word: &str) -> Refusal {
         Refusal::Full,
         Refusal::Other,
     ];
-    all.into_iter().find(|reason| reason.word() == word).unwrap()
+    all.into_iter()
+        .find(|reason| reason.word() == word)
+        .unwrap()
 }
 
 fn part(json: &'static Value) -> Part {
@@ -513,7 +531,11 @@ fn side(word: &str) -> Side {
 fn only(json: &'static Value) -> (&'static str, &'static Value) {
     let object = json.as_object().unwrap();
     assert_eq!(object.len(), 1, "{json}");
-    object.iter().map(|(key, value)| (key.as_str(), value)).next().unwrap()
+    object
+        .iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .next()
+        .unwrap()
 }
 
 fn list(json: &'static Value) -> impl Iterator<Item = &'static Value> {
@@ -521,7 +543,8 @@ fn list(json: &'static Value) -> impl Iterator<Item = &'static Value> {
 }
 
 fn text(json: &Value) -> &str {
-    json.as_str().unwrap_or_else(|| panic!("{json} is not text"))
+    json.as_str()
+        .unwrap_or_else(|| panic!("{json} is not text"))
 }
 
 /// Text, or `{"hex": …}`.
@@ -554,7 +577,7 @@ fn hex(bytes: &[u8]) -> String {
 fn rows(text: &str, heading: &str) -> Vec<Vec<String>> {
     let mut lines = text.lines();
     let found = lines.any(|line| {
-        line.starts_with('#') && line.trim_start_matches(['#', '.', ' ']).ends_with(heading)
+        line.starts_with('#') && line.trim_start_matches(|c: char| !c.is_alphabetic()) == heading
     });
     assert!(found, "the text has no heading {heading}");
     let table = lines
@@ -564,7 +587,9 @@ fn rows(text: &str, heading: &str) -> Vec<Vec<String>> {
         .skip(2)
         .map(|line| {
             let cells = line.trim_matches('|').split('|');
-            cells.map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
+            cells
+                .map(|cell| cell.trim().trim_matches('`').to_owned())
+                .collect()
         })
         .collect()
 }

@@ -230,7 +230,7 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     fn start(agent: &'a Agent, tunnel: &Tunnel, head: &head::Request) -> Self {
-        let wanted = agent.status.wants_requests();
+        let wanted = agent.status.wants_request();
         let request = wanted.then(|| {
             let id = head
                 .fields
@@ -266,7 +266,8 @@ impl<'a> Record<'a> {
 
     fn end(self, result: Result<(), Outcome>) {
         let Some(mut request) = self.request else {
-            return;
+            let failed = matches!(result, Err(Outcome::Failed(_)));
+            return self.agent.status.count(failed);
         };
         request.took = self.since.elapsed();
         request.received = request.received.max(self.received);

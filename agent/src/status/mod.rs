@@ -5,14 +5,16 @@
 //! events and is told how many.
 //!
 //! - [`event`]: what happens;
-//! - [`json`]: events as lines of JSON.
+//! - [`json`]: events as lines of JSON;
+//! - `pace`: how many requests are told one by one.
 
 pub mod event;
 pub mod json;
+mod pace;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +22,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::broadcast;
 
 pub use event::{Event, Outcome, Request};
+use pace::Pace;
 
 /// What the agent is doing. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -36,6 +39,10 @@ impl Status {
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             wanted: AtomicBool::new(false),
+            all: AtomicBool::new(false),
+            pace: Pace::new(),
+            untold: AtomicU64::new(0),
+            untold_failed: AtomicU64::new(0),
             events: broadcast::Sender::new(EVENTS),
             state: Mutex::default(),
         }))
@@ -77,9 +84,30 @@ impl Status {
         self.0.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody shows or keeps requests. If not, spare the work of making them up.
-    pub fn wants_requests(&self) -> bool {
-        self.0.wanted.load(Ordering::Relaxed)
+    /// Tells every request from now on, however many there are.
+    pub fn tell_all_requests(&self) {
+        self.0.all.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether to tell of the request that begins now. If not, spare the work of making it up, and
+    /// [`count`](Self::count) it at its end. A flood is told in part.
+    pub fn wants_request(&self) -> bool {
+        let shared = &self.0;
+        shared.wanted.load(Ordering::Relaxed)
+            && (shared.all.load(Ordering::Relaxed) || shared.pace.admit())
+    }
+
+    /// Counts an exchange that ended and is not told of.
+    pub fn count(&self, failed: bool) {
+        self.0.untold.fetch_add(1, Ordering::Relaxed);
+        if failed {
+            self.0.untold_failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many requests were only counted since this was asked last, because they were too many.
+    pub fn take_untold(&self) -> u64 {
+        self.0.pace.take_kept_back()
     }
 
     /// The last requests, the oldest first.
@@ -96,7 +124,10 @@ impl Status {
 
     /// How things stand.
     pub fn snapshot(&self) -> Snapshot {
-        self.state().snapshot.clone()
+        let mut snapshot = self.state().snapshot.clone();
+        snapshot.counts.requests += self.0.untold.load(Ordering::Relaxed);
+        snapshot.counts.failed += self.0.untold_failed.load(Ordering::Relaxed);
+        snapshot
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,6 +139,10 @@ impl Status {
 #[derive(Debug)]
 struct Shared {
     wanted: AtomicBool,
+    all: AtomicBool,
+    pace: Pace,
+    untold: AtomicU64,
+    untold_failed: AtomicU64,
     events: broadcast::Sender<Event>,
     state: Mutex<State>,
 }
@@ -324,9 +359,9 @@ mod tests {
     #[test]
     fn requests_are_wanted_once_somebody_follows_or_keeps_them() {
         let status = Status::new();
-        assert!(!status.wants_requests());
+        assert!(!status.wants_request());
         status.keep_requests();
-        assert!(status.wants_requests());
+        assert!(status.wants_request());
         status.emit(request(1));
         let (recent, mut events) = status.follow();
         status.emit(request(2));

@@ -14,7 +14,7 @@ mod qr;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use adit_shared::task::Tasks;
 use jiff::tz::TimeZone;
@@ -63,16 +63,28 @@ impl View {
 /// still said.
 pub fn start(view: View, status: &Status, tasks: &Tasks) {
     let mut events = status.subscribe();
+    if view.json {
+        status.tell_all_requests();
+    }
     let status = status.clone();
     let stopped = tasks.clone();
     tasks.spawn(tracing::Span::none(), async move {
-        let mut human = Human::new(view.clone(), status, TimeZone::system());
+        let mut human = Human::new(view.clone(), status.clone(), TimeZone::system());
         let mut text = Text::default();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
         loop {
             let first = tokio::select! {
                 biased;
                 event = events.recv() => event,
                 () = stopped.stopped() => return,
+                _ = ticks.tick() => {
+                    let untold = status.take_untold();
+                    if untold > 0 {
+                        text.err(&format!("         ... and {untold} more requests"));
+                        std::mem::take(&mut text).write().await;
+                    }
+                    continue;
+                }
             };
             match first {
                 Ok(event) => text.add(&event, &view, &mut human),

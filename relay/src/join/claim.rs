@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adit_shared::name::{Host, Name};
-use adit_shared::wire::control::{Claim as Asked, Granted, Message, Refusal, Refused};
+use adit_shared::wire::control::{Claim as Asked, Granted, MAX_TEXT, Message, Refusal, Refused};
 
 use super::{Join, Site};
 use crate::auth::Grant;
@@ -47,11 +47,11 @@ impl<'a> Claims<'a> {
                 })
             }
             Err((reason, message)) => {
-                tracing::info!(reason = reason.word(), message, "claim refused");
+                tracing::info!(reason = reason.word(), why = message, "claim refused");
                 Message::Refused(Refused {
                     tunnel,
                     reason,
-                    message,
+                    message: shorten(message),
                 })
             }
         }
@@ -99,7 +99,7 @@ impl<'a> Claims<'a> {
         let invalid = |why: String| (Refusal::Invalid, why);
         let name: Name = text
             .parse()
-            .map_err(|error| invalid(format!("{text}: {error}")))?;
+            .map_err(|error| invalid(format!("{}: {error}", text.escape_debug())))?;
         if reserved::is_reserved(name.as_str()) {
             return Err((
                 Refusal::Reserved,
@@ -116,9 +116,11 @@ impl<'a> Claims<'a> {
 
     fn own_host(&self, text: &str, tunnel: u64) -> Result<Claim, (Refusal, String)> {
         let domain = &self.join.site.domain;
-        let host: Host = text
-            .parse()
-            .map_err(|error| (Refusal::Invalid, format!("{text}: {error}")))?;
+        let invalid = |error| {
+            let text = text.escape_debug();
+            (Refusal::Invalid, format!("{text}: {error}"))
+        };
+        let host: Host = text.parse().map_err(invalid)?;
         if host == *domain {
             return Err((Refusal::Reserved, format!("{host} is the relay itself")));
         }
@@ -199,6 +201,19 @@ impl<'a> Claims<'a> {
         }
     }
 }
+
+/// Cuts a sentence that would not fit into a message, such as one about a token with many patterns.
+fn shorten(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let room = MAX_TEXT - ELLIPSIS.len();
+        let end = (0..=room).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(ELLIPSIS);
+    }
+    text
+}
+
+const ELLIPSIS: &str = "…";
 
 impl Site {
     /// The URLs of a host, the one to show first.

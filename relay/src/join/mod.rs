@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use adit_shared::control::{ControlError, Receiver, Sender};
 use adit_shared::name::Host;
+use adit_shared::quic::Connection;
 use adit_shared::quic::endpoint::{Incoming, Listener};
 use adit_shared::stream::{RecvHalf, SendHalf};
 use adit_shared::task::Tasks;
@@ -16,7 +17,7 @@ use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Message, Welcome};
 use adit_shared::wire::{self};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, info_span};
 
 use self::claim::Claims;
@@ -117,9 +118,17 @@ impl Join {
 
     async fn admit(self, incoming: Incoming, permit: OwnedSemaphorePermit) {
         let remote = incoming.remote();
-        let Ok(arrival) = timeout(self.limits.hello, self.arrive(incoming)).await else {
-            self.metrics.handshakes_failed.inc();
-            return debug!("agent said no hello in time");
+        let deadline = Instant::now() + self.limits.hello;
+        let arrival = match timeout_at(deadline, incoming.accept()).await {
+            Ok(Ok((connection, protocol))) => {
+                let arrive = self.arrive(connection.clone(), protocol);
+                timeout_at(deadline, arrive).await.unwrap_or_else(|_| {
+                    connection.close(Close::Timeout, "no hello came in time");
+                    Err(debug!("agent said no hello in time"))
+                })
+            }
+            Ok(Err(error)) => Err(debug!(%error, "handshake failed")),
+            Err(_) => Err(debug!("handshake timed out")),
         };
         drop(permit);
         match arrival {
@@ -128,12 +137,8 @@ impl Join {
         }
     }
 
-    /// From the first packet to a session that is not yet welcomed.
-    async fn arrive(&self, incoming: Incoming) -> Result<Arrival, ()> {
-        let (connection, protocol) = match incoming.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => return Err(debug!(%error, "handshake failed")),
-        };
+    /// From a connection to a session that is not yet welcomed.
+    async fn arrive(&self, connection: Connection, protocol: Vec<u8>) -> Result<Arrival, ()> {
         let refuse = |refusal: &Refusal| {
             info!(reason = %refusal, "agent refused");
             connection.close(refusal.code(), &refusal.to_string());

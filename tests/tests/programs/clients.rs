@@ -15,9 +15,17 @@ async fn an_express_listener_receives_a_webhook() {
         (setting.https(), "--http2"),
     ] {
         let mut curl = setting.curl();
-        curl.args([more, "--json", r#"{"paid":true,"id":"evt_1"}"#, &format!("{url}/webhook")]);
+        curl.args([
+            more,
+            "--json",
+            r#"{"paid":true,"id":"evt_1"}"#,
+            &format!("{url}/webhook"),
+        ]);
         assert_eq!(run(curl).await.trim(), r#"{"received":true}"#);
-        let printed = setting.origin.line("the event", |line| Some(line.to_owned())).await;
+        let printed = setting
+            .origin
+            .line("the event", |line| Some(line.to_owned()))
+            .await;
         assert_eq!(printed, r#"webhook {"paid":true,"id":"evt_1"}"#);
     }
     let mut curl = setting.curl();
@@ -55,11 +63,19 @@ async fn grpc_works_in_all_four_forms() {
     let setting = Setting::start("h2c", python("grpc/server.py")).await;
     let http = setting.relay.address("http");
     let mut client = python("grpc/client.py");
-    client.args([&http.to_string(), "--authority", &format!("app.localhost:{}", http.port())]);
+    client.args([
+        &http.to_string(),
+        "--authority",
+        &format!("app.localhost:{}", http.port()),
+    ]);
     run(client).await;
     let https = setting.relay.address("https");
     let mut client = python("grpc/client.py");
-    client.args([&https.to_string(), "--authority", &format!("app.localhost:{}", https.port())]);
+    client.args([
+        &https.to_string(),
+        "--authority",
+        &format!("app.localhost:{}", https.port()),
+    ]);
     client.args(["--ca", &setting.ca()]);
     run(client).await;
 }
@@ -92,7 +108,16 @@ async fn flask_sees_the_right_scheme_host_and_address() {
     for (url, scheme) in [(setting.http(), "http"), (setting.https(), "https")] {
         let host = url.split("//").nth(1).unwrap().to_owned();
         let mut client = python("flask/client.py");
-        client.args([&url, "--scheme", scheme, "--host", &host, "--addr", "127.0.0.1", "--forge"]);
+        client.args([
+            &url,
+            "--scheme",
+            scheme,
+            "--host",
+            &host,
+            "--addr",
+            "127.0.0.1",
+            "--forge",
+        ]);
         client.args(["--ca", &setting.ca()]);
         run(client).await;
     }
@@ -103,10 +128,17 @@ async fn node_speaks_http2_with_the_relay() {
     let setting = Setting::start("http", node("http/server.mjs")).await;
     let (_websocket, port) = crate::origin(python("websockets/server.py")).await;
     let port = port.to_string();
-    let second = setting.relay.agent_of("second", &["--subdomain", "socket", "--port", &port]);
+    let second = setting
+        .relay
+        .agent_of("second", &["--subdomain", "socket", "--port", &port]);
     let mut second = Program::start(second);
-    second.line("its URL", |line| line.starts_with("http").then_some(())).await;
-    for (url, ca) in [(setting.http(), None), (setting.https(), Some(setting.ca()))] {
+    second
+        .line("its URL", |line| line.starts_with("http").then_some(()))
+        .await;
+    for (url, ca) in [
+        (setting.http(), None),
+        (setting.https(), Some(setting.ca())),
+    ] {
         let mut client = node("http/client.mjs");
         client.args([&url, "--websocket", &url.replace("//app.", "//socket.")]);
         if let Some(ca) = ca {
@@ -121,17 +153,32 @@ async fn curl_gets_ranges_early_hints_and_its_body_asked_for() {
     let setting = Setting::start("http", node("http/server.mjs")).await;
     let url = setting.http();
     let mut curl = setting.curl();
-    curl.args(["--range", "5-9", "--write-out", "%{http_code}", &format!("{url}/range")]);
+    curl.args([
+        "--range",
+        "5-9",
+        "--write-out",
+        "%{http_code}",
+        &format!("{url}/range"),
+    ]);
     assert!(run(curl).await.ends_with("206"));
 
     let mut curl = setting.curl();
     curl.args(["--http1.1", "--include", &format!("{url}/early")]);
     let answer = run(curl).await.to_lowercase();
-    assert!(answer.starts_with("http/1.1 103 early hints\r\nlink:"), "{answer}");
+    assert!(
+        answer.starts_with("http/1.1 103 early hints\r\nlink:"),
+        "{answer}"
+    );
     assert!(answer.contains("\r\n\r\nhttp/1.1 200 ok\r\n"), "{answer}");
 
     let mut curl = setting.curl();
-    curl.args(["--verbose", "--header", "Expect: 100-continue", "--data", "hello"]);
+    curl.args([
+        "--verbose",
+        "--header",
+        "Expect: 100-continue",
+        "--data",
+        "hello",
+    ]);
     curl.args(["--stderr", "-", &format!("{url}/continue")]);
     let answer = run(curl).await;
     assert!(answer.contains("< HTTP/1.1 100 Continue"), "{answer}");
@@ -148,8 +195,17 @@ async fn curl_does_not_take_half_an_answer_for_a_whole() {
             (setting.https(), "--http2"),
         ] {
             let mut curl = setting.curl();
-            curl.args([version, "--output", "/dev/null", "--fail", &format!("{url}/{path}")]);
-            let status = tokio::time::timeout(PATIENCE, curl.status()).await.unwrap().unwrap();
+            curl.args([
+                version,
+                "--output",
+                "/dev/null",
+                "--fail",
+                &format!("{url}/{path}"),
+            ]);
+            let status = tokio::time::timeout(PATIENCE, curl.status())
+                .await
+                .unwrap()
+                .unwrap();
             assert!(!status.success(), "{url}/{path} {version}");
         }
     }

@@ -19,30 +19,65 @@ fn event(name: &'static str) -> impl Fn(&str) -> Option<Value> {
 
 async fn exit_code(mut command: Command) -> (Option<i32>, String) {
     let output = command.kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(20), output).await.unwrap().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let output = tokio::time::timeout(Duration::from_secs(20), output)
+        .await
+        .unwrap()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 #[tokio::test]
 async fn the_demo_has_a_url_within_a_second_that_curl_reaches() {
     let state = Scratch::new();
     let mut command = ours("agent");
-    command.args(["--echo", "--relay", "local", "--inspect", "off"]).env("XDG_STATE_HOME", state.path());
+    command
+        .args(["--echo", "--relay", "local", "--inspect", "off"])
+        .env("XDG_STATE_HOME", state.path());
     let begun = Instant::now();
     let mut agent = Program::start(command);
     let url = agent.line("a URL", |line| Some(line.to_owned())).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    let name = url.strip_prefix("http://").unwrap().split(".localhost:").next().unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    let name = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split(".localhost:")
+        .next()
+        .unwrap();
     assert_eq!(name.split('-').count(), 2, "two words: {name}");
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--max-time", "10", "--data", "hi", &format!("{url}/hello?a=b")]);
+    curl.args([
+        "--silent",
+        "--max-time",
+        "10",
+        "--data",
+        "hi",
+        &format!("{url}/hello?a=b"),
+    ]);
     let answer = run(curl).await;
-    assert!(answer.starts_with("POST /hello?a=b\n") && answer.ends_with("\n\nhi"), "{answer}");
+    assert!(
+        answer.starts_with("POST /hello?a=b\n") && answer.ends_with("\n\nhi"),
+        "{answer}"
+    );
 
     agent.signal("INT").await;
     assert_eq!(agent.ended().await, Some(0));
-    assert_eq!(agent.rest().await, [""; 0], "the URL stands alone on stdout");
-    assert!(agent.errors().contains("curl http"), "what to try next: {}", agent.errors());
+    assert_eq!(
+        agent.rest().await,
+        [""; 0],
+        "the URL stands alone on stdout"
+    );
+    assert!(
+        agent.errors().contains("curl http"),
+        "what to try next: {}",
+        agent.errors()
+    );
 }
 
 #[tokio::test]
@@ -64,10 +99,16 @@ async fn the_ready_line_and_the_events_are_those_of_the_contract() {
     assert!(online["tunnel"].is_string() && online["session"].is_string());
 
     let mut curl = Command::new("curl");
-    curl.args(["--silent", &format!("http://app.localhost:{http}/x?secret=1")]);
+    curl.args([
+        "--silent",
+        &format!("http://app.localhost:{http}/x?secret=1"),
+    ]);
     run(curl).await;
     let request = agent.line("request", event("request")).await;
-    assert_eq!((&request["method"], &request["path"]), (&"GET".into(), &"/x".into()));
+    assert_eq!(
+        (&request["method"], &request["path"]),
+        (&"GET".into(), &"/x".into())
+    );
     assert_eq!(request["status"], 200);
 
     relay.program.signal("KILL").await;
@@ -81,7 +122,10 @@ async fn exit_codes_are_those_of_the_contract() {
     let state = Scratch::new();
     let agent = |args: &[&str]| {
         let mut command = ours("agent");
-        command.args(["--inspect", "off"]).args(args).env("XDG_STATE_HOME", state.path());
+        command
+            .args(["--inspect", "off"])
+            .args(args)
+            .env("XDG_STATE_HOME", state.path());
         command
     };
     let (code, text) = exit_code(agent(&["--relay", "local"])).await;
@@ -99,7 +143,10 @@ async fn exit_codes_are_those_of_the_contract() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let nobody = format!("127.0.0.1:{}", socket.local_addr().unwrap().port());
     let pin = format!("sha256:{}", "00".repeat(32));
-    let (code, text) = exit_code(agent(&["--echo", "--once", "--relay", &nobody, "--pin", &pin])).await;
+    let (code, text) = exit_code(agent(&[
+        "--echo", "--once", "--relay", &nobody, "--pin", &pin,
+    ]))
+    .await;
     assert_eq!(code, Some(69), "{text}");
 
     let relay = BuiltRelay::start(&["--open=false"]).await;
@@ -109,7 +156,10 @@ async fn exit_codes_are_those_of_the_contract() {
 
     let relay = |args: &[&str]| {
         let mut command = ours("relay");
-        command.args(args).arg("--state-dir").arg(state.path().join("relay"));
+        command
+            .args(args)
+            .arg("--state-dir")
+            .arg(state.path().join("relay"));
         command
     };
     let (code, text) = exit_code(relay(&["--nonsense"])).await;
@@ -125,7 +175,16 @@ async fn an_address_in_use_is_said_clearly() {
     let address = taken.local_addr().unwrap().to_string();
     let state = Scratch::new();
     let mut command = ours("relay");
-    command.args(["--http", &address, "--https", "off", "--quic", "127.0.0.1:0", "--admin", "off"]);
+    command.args([
+        "--http",
+        &address,
+        "--https",
+        "off",
+        "--quic",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+    ]);
     command.arg("--state-dir").arg(state.path());
     let (code, text) = exit_code(command).await;
     assert_eq!(code, Some(1));
@@ -153,7 +212,11 @@ async fn a_token_allows_until_it_is_revoked() {
     let mut command = relay.agent(&["--echo", "--subdomain", "app-one"]);
     command.env("ADIT_TOKEN", &token);
     let mut agent = Program::start(command);
-    agent.line("its URL", |line| line.contains("app-one.localhost").then_some(())).await;
+    agent
+        .line("its URL", |line| {
+            line.contains("app-one.localhost").then_some(())
+        })
+        .await;
 
     let mut list = ours("relay");
     list.args(["token", "list", "--json", "--state-dir", &state]);
@@ -161,7 +224,13 @@ async fn a_token_allows_until_it_is_revoked() {
     assert!(!list.contains(&token), "a list shows no secret");
     let listed: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
     let mut revoke = ours("relay");
-    revoke.args(["token", "revoke", listed["id"].as_str().unwrap(), "--state-dir", &state]);
+    revoke.args([
+        "token",
+        "revoke",
+        listed["id"].as_str().unwrap(),
+        "--state-dir",
+        &state,
+    ]);
     run(revoke).await;
     assert_eq!(agent.ended().await, Some(77), "{}", agent.errors());
     assert!(agent.errors().contains("revoked"), "{}", agent.errors());
@@ -219,7 +288,11 @@ async fn a_killed_agent_is_back_under_its_name_within_a_second() {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--fail", online["url"].as_str().unwrap()]);
     run(curl).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -238,8 +311,12 @@ async fn doctors_say_what_is_well() {
     assert!(!rows.contains("FAIL"), "{rows}");
     let mut doctor = ours("relay");
     let any = "127.0.0.1:0";
-    doctor.args(["doctor", "--json", "--http", any, "--https", any, "--quic", any, "--admin", any]);
-    doctor.arg("--state-dir").arg(relay.state.path().join("other"));
+    doctor.args([
+        "doctor", "--json", "--http", any, "--https", any, "--quic", any, "--admin", any,
+    ]);
+    doctor
+        .arg("--state-dir")
+        .arg(relay.state.path().join("other"));
     let rows = run(doctor).await;
     assert!(rows.lines().count() > 3 && !rows.contains("FAIL"), "{rows}");
 }

@@ -29,7 +29,10 @@ fn python(script: &str) -> Command {
 }
 
 fn installed(path: PathBuf) -> PathBuf {
-    assert!(fixture(".deps/stamp").exists(), "run tests/programs/setup, or `make test`");
+    assert!(
+        fixture(".deps/stamp").exists(),
+        "run tests/programs/setup, or `make test`"
+    );
     path
 }
 
@@ -38,7 +41,9 @@ async fn origin(mut command: Command) -> (Program, u16) {
     command.env("PORT", "0");
     let mut program = Program::start(command);
     let port = program
-        .line("listening", |line| line.strip_prefix("listening ")?.trim().parse().ok())
+        .line("listening", |line| {
+            line.strip_prefix("listening ")?.trim().parse().ok()
+        })
         .await;
     (program, port)
 }
@@ -59,8 +64,15 @@ impl Setting {
         let url = format!("{scheme}://127.0.0.1:{port}");
         let agent = relay.agent(&["--subdomain", "app", "--origin", &url]);
         let mut agent = Program::start(agent);
-        agent.line("its URL", |line| line.starts_with("http").then_some(())).await;
-        Self { relay, agent, origin, port }
+        agent
+            .line("its URL", |line| line.starts_with("http").then_some(()))
+            .await;
+        Self {
+            relay,
+            agent,
+            origin,
+            port,
+        }
     }
 
     /// The public URL without TLS.
@@ -70,7 +82,10 @@ impl Setting {
 
     /// The public URL with TLS.
     fn https(&self) -> String {
-        format!("https://app.localhost:{}", self.relay.address("https").port())
+        format!(
+            "https://app.localhost:{}",
+            self.relay.address("https").port()
+        )
     }
 
     /// The relay's development CA.
@@ -80,7 +95,14 @@ impl Setting {
 
     fn curl(&self) -> Command {
         let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--max-time", "20", "--cacert", &self.ca()]);
+        command.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "20",
+            "--cacert",
+            &self.ca(),
+        ]);
         command
     }
 }

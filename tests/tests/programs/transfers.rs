@@ -7,7 +7,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// A gibibyte. Debug builds take a while for it, so they carry a part.
-const TOTAL: usize = if cfg!(debug_assertions) { 256 << 20 } else { 1 << 30 };
+const TOTAL: usize = if cfg!(debug_assertions) {
+    256 << 20
+} else {
+    1 << 30
+};
 
 /// What a transfer may add to the memory of either program, in KiB.
 const GROWTH: u64 = 32 << 10;
@@ -51,10 +55,20 @@ async fn a_gibibyte_comes_down_in_flat_memory() {
     let tunnel = tunnel(&origin).await;
     let before = tunnel.memory();
     let mut curl = Command::new("sh");
-    let command = format!("curl --silent --show-error --fail {} | tr -d x | wc -c", tunnel.url);
+    let command = format!(
+        "curl --silent --show-error --fail {} | tr -d x | wc -c",
+        tunnel.url
+    );
     curl.args(["-c", &command]);
     let mut count = Command::new("curl");
-    count.args(["--silent", "--fail", "--output", "/dev/null", "--write-out", "%{size_download}"]);
+    count.args([
+        "--silent",
+        "--fail",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{size_download}",
+    ]);
     count.arg(&tunnel.url);
     let (other, size) = tokio::join!(run(curl), run(count));
     assert_eq!(other.trim(), "0", "bytes that were not sent");
@@ -88,6 +102,16 @@ async fn a_gibibyte_goes_up_in_flat_memory() {
 }
 
 fn assert_flat(before: (u64, u64), after: (u64, u64)) {
-    assert!(after.0 < before.0 + GROWTH, "relay: {} -> {} KiB", before.0, after.0);
-    assert!(after.1 < before.1 + GROWTH, "agent: {} -> {} KiB", before.1, after.1);
+    assert!(
+        after.0 < before.0 + GROWTH,
+        "relay: {} -> {} KiB",
+        before.0,
+        after.0
+    );
+    assert!(
+        after.1 < before.1 + GROWTH,
+        "agent: {} -> {} KiB",
+        before.1,
+        after.1
+    );
 }
