@@ -248,6 +248,15 @@ async fn keep_house(routes: Routes, store: Store, certificates: Arc<Certificates
         for host in routes.sweep() {
             certificates.forget(&host);
         }
+        // After a crash, too, a name that was served until then counts as seen a moment ago.
+        let served = routes.list().into_iter();
+        let served: Vec<_> = served
+            .filter_map(|(host, session)| session.map(|_| host))
+            .collect();
+        let noted = store.call(move |db| names::touch(db, &served, store::now()));
+        if let Err(error) = noted.await {
+            warn!(%error, "cannot note which names are served");
+        }
         let before = store::now() - i64::try_from(KNOWN.as_secs()).unwrap_or(i64::MAX);
         if let Err(error) = store.call(move |db| names::purge(db, before)).await {
             warn!(%error, "cannot forget old names");

@@ -155,7 +155,7 @@ impl Parts {
     /// [`PartError`]; a stream that stops before its message does is an error.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, PartError>> {
         loop {
-            match self.reader.next() {
+            match self.reader.next_part() {
                 Ok(Some(part)) => {
                     if self.reader.is_done() {
                         self.take_end(cx);

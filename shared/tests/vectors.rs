@@ -336,7 +336,7 @@ fn read(side: Side, bytes: &[u8], piece: usize) -> (Vec<Part>, End) {
         reader.push(Bytes::copy_from_slice(chunk));
         taken += chunk.len();
         loop {
-            match reader.next() {
+            match reader.next_part() {
                 Ok(None) => break,
                 Ok(Some(part)) => {
                     let raw = matches!(&part, Part::Response(head) if head.status == 101);

@@ -75,7 +75,7 @@ impl Service {
                     pending = rest;
                 }
                 Ok(Next::Response(response)) => {
-                    return Reply::Response(response.map(Body::Forwarded));
+                    return Reply::Response(response.map(|body| Body::Forwarded(Box::new(body))));
                 }
                 Ok(Next::Switch(head, raw)) => return Reply::Switch(head, Box::new(raw)),
                 Err(failure) => return fail(&failure),
@@ -90,7 +90,7 @@ pub enum Body {
     /// The relay's own words.
     Own(Option<Bytes>),
     /// The origin's.
-    Forwarded(ResponseBody),
+    Forwarded(Box<ResponseBody>),
 }
 
 impl Body {
@@ -110,7 +110,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Forwarded(body) => Pin::new(body).poll_frame(cx),
+            Self::Forwarded(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 

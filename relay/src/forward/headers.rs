@@ -108,6 +108,38 @@ pub fn strip_response(fields: &mut HeaderMap) {
     }
 }
 
+/// Makes a response declare its length once, or not at all: two readers of it must not see two
+/// different ends (RFC 9112 section 6.3). False when it declares several lengths, or what is none.
+pub fn settle_length(fields: &mut HeaderMap) -> bool {
+    let parse = |text: &[u8]| -> Option<u64> {
+        let digits = text.trim_ascii();
+        // The parser would take a sign.
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        str::from_utf8(digits).ok()?.parse().ok()
+    };
+    let values = fields.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let Some(first) = lengths.next() else {
+        return true;
+    };
+    let Some(length) = parse(first) else {
+        return false;
+    };
+    let mut repeated = false;
+    for other in lengths {
+        repeated = true;
+        if parse(other) != Some(length) {
+            return false;
+        }
+    }
+    if repeated {
+        fields.insert(CONTENT_LENGTH, length.into());
+    }
+    true
+}
+
 /// What the origin is told about the visitor.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {

@@ -12,17 +12,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use adit_shared::body::recv::declared_length;
 use adit_shared::body::send::{self, SendError};
 use adit_shared::name::{Host, RequestId};
 use adit_shared::pump::QuicSource;
 use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Reset;
-use adit_shared::wire::frame::is_interim;
+use adit_shared::wire::frame::{FrameError, is_interim};
 use adit_shared::wire::head;
+use adit_shared::wire::varint::Malformed;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{AbortHandle, Abortable};
-use http::header::{EXPECT, HeaderValue};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use ipnet::IpNet;
@@ -273,6 +275,10 @@ pub struct Pending {
 
 /// What comes back next.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is made and taken apart once per head"
+)]
 pub enum Next {
     /// An interim response; more comes.
     Interim(Response<()>, Pending),
@@ -331,8 +337,15 @@ impl Pending {
             if head.status == StatusCode::CONTINUE {
                 self.begin_upload();
             }
+            // An interim response has no body to declare (RFC 9110 section 8.6).
+            head.fields.remove(CONTENT_LENGTH);
             *response.headers_mut() = head.fields;
             return Ok(Next::Interim(response, self));
+        }
+        if !headers::settle_length(&mut head.fields) || self.lacks_body(&head) {
+            let what = Malformed::Invalid("a declared length that cannot be");
+            let error = ExchangeError::Protocol(FrameError::Head(what));
+            return Err(Box::new(self.access.fail(error.into())));
         }
         self.access.status(head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -366,6 +379,17 @@ impl Pending {
     /// The request's id.
     pub fn id(&self) -> &RequestId {
         self.access.id()
+    }
+
+    /// Whether a head that says to be all declares a body nevertheless.
+    fn lacks_body(&self, head: &head::Response) -> bool {
+        let bodiless = self.method == Method::HEAD
+            || matches!(
+                head.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            );
+        let declared = declared_length(&head.fields);
+        head.end && !bodiless && declared.is_some_and(|length| length > 0)
     }
 
     fn begin_upload(&mut self) {

@@ -168,18 +168,16 @@ impl<'a> Claims<'a> {
     }
 
     /// Frees the hosts and notes when they were last served. Not safe to drop.
-    pub(super) async fn end(self) {
+    pub(super) async fn end(mut self) {
         let hosts: Vec<_> = self
             .claims
             .iter()
             .map(|claim| claim.host().clone())
             .collect();
-        let this = Self {
-            claims: Vec::new(),
-            ..self
-        };
+        // Requests must not go on to a session that is gone while the disk is waited for.
+        self.claims.clear();
         for host in hosts {
-            this.remember(&host).await;
+            self.remember(&host).await;
         }
     }
 

@@ -20,9 +20,8 @@ pub(super) async fn read(
     connection: &Connection,
     auth: &Auth,
 ) -> Result<(Newcomer, Grant), Refusal> {
-    let hello = match receiver.next().await? {
-        Some(Message::Hello(hello)) => hello,
-        _ => return Err(Refusal::NotAHello),
+    let Some(Message::Hello(hello)) = receiver.next().await? else {
+        return Err(Refusal::NotAHello);
     };
     // The proof comes before the token: a stranger learns nothing about tokens.
     if !identity::verify(

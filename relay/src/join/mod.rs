@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use adit_shared::control::{ControlError, Receiver, Sender};
 use adit_shared::name::Host;
-use adit_shared::quic::Connection;
 use adit_shared::quic::endpoint::{Incoming, Listener};
+use adit_shared::quic::{Connection, Lost};
 use adit_shared::stream::{RecvHalf, SendHalf};
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Message, Welcome};
 use adit_shared::wire::{self};
+use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, info_span};
@@ -118,55 +119,56 @@ impl Join {
 
     async fn admit(self, incoming: Incoming, permit: OwnedSemaphorePermit) {
         let remote = incoming.remote();
-        let deadline = Instant::now() + self.limits.hello;
-        let arrival = match timeout_at(deadline, incoming.accept()).await {
-            Ok(Ok((connection, protocol))) => {
-                let arrive = self.arrive(connection.clone(), protocol);
-                timeout_at(deadline, arrive).await.unwrap_or_else(|_| {
-                    connection.close(Close::Timeout, "no hello came in time");
-                    Err(debug!("agent said no hello in time"))
-                })
-            }
-            Ok(Err(error)) => Err(debug!(%error, "handshake failed")),
-            Err(_) => Err(debug!("handshake timed out")),
-        };
+        let arrival = self.arrive(incoming).await;
         drop(permit);
         match arrival {
             Ok(arrival) => self.stay(arrival, remote).await,
-            Err(()) => drop(self.metrics.handshakes_failed.inc()),
+            Err(error) => {
+                self.metrics.handshakes_failed.inc();
+                match error {
+                    JoinError::Refused(refusal) => info!(reason = %refusal, "agent refused"),
+                    error => debug!(%error, "nobody came in"),
+                }
+            }
         }
     }
 
-    /// From a connection to a session that is not yet welcomed.
-    async fn arrive(&self, connection: Connection, protocol: Vec<u8>) -> Result<Arrival, ()> {
-        let refuse = |refusal: &Refusal| {
-            info!(reason = %refusal, "agent refused");
-            connection.close(refusal.code(), &refusal.to_string());
-        };
+    /// From the first packet to a session that is not yet welcomed.
+    async fn arrive(&self, incoming: Incoming) -> Result<Arrival, JoinError> {
+        let deadline = Instant::now() + self.limits.hello;
+        let accepted = timeout_at(deadline, incoming.accept()).await;
+        let (connection, protocol) = accepted.map_err(|_| JoinError::Late)??;
         if protocol != wire::ALPN {
             connection.close(Close::Protocol, "this port serves agents");
-            return Err(debug!("peer speaks another protocol"));
+            return Err(JoinError::Stranger);
         }
-        let (send, recv) = match connection.accept().await {
-            Ok(stream) => stream,
-            Err(error) => return Err(debug!(%error, "agent opened no control stream")),
-        };
+        let hello = timeout_at(deadline, self.greet(&connection)).await;
+        hello
+            .unwrap_or(Err(JoinError::Late))
+            .inspect_err(|error| match error {
+                JoinError::Late => connection.close(Close::Timeout, "no hello came in time"),
+                JoinError::Refused(refusal) => {
+                    connection.close(refusal.code(), &refusal.to_string())
+                }
+                JoinError::Lost(_) | JoinError::Stranger => {}
+            })
+    }
+
+    /// From a connection to a session that is not yet welcomed.
+    async fn greet(&self, connection: &Connection) -> Result<Arrival, JoinError> {
+        let (send, recv) = connection.accept().await?;
         let mut receiver = Receiver::new(RecvHalf::new(recv));
-        match hello::read(&mut receiver, &connection, &self.auth).await {
-            Ok((mut newcomer, grant)) => {
-                newcomer.exchanges = newcomer.exchanges.min(self.limits.exchanges);
-                connection.lift_connection_window();
-                let session = Arc::new(Session::new(newcomer, connection));
-                let sender = Sender::new(SendHalf::new(send));
-                Ok(Arrival {
-                    session,
-                    grant,
-                    sender,
-                    receiver,
-                })
-            }
-            Err(refusal) => Err(refuse(&refusal)),
-        }
+        let (mut newcomer, grant) = hello::read(&mut receiver, connection, &self.auth).await?;
+        newcomer.exchanges = newcomer.exchanges.min(self.limits.exchanges);
+        connection.lift_connection_window();
+        let session = Arc::new(Session::new(newcomer, connection.clone()));
+        let sender = Sender::new(SendHalf::new(send));
+        Ok(Arrival {
+            session,
+            grant,
+            sender,
+            receiver,
+        })
     }
 
     async fn stay(&self, arrival: Arrival, remote: SocketAddr) {
@@ -290,6 +292,19 @@ struct Arrival {
     grant: crate::auth::Grant,
     sender: Sender,
     receiver: Receiver,
+}
+
+/// Why nobody came in.
+#[derive(Debug, Error)]
+enum JoinError {
+    #[error("the agent said no hello in time")]
+    Late,
+    #[error("the peer speaks another protocol")]
+    Stranger,
+    #[error("the connection failed")]
+    Lost(#[from] Lost),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 /// How soon a revoked token ends its sessions.

@@ -19,8 +19,8 @@ use crate::wire::frame::{FrameError, Part};
 pub struct FromStream {
     parts: Parts,
     done: bool,
-    /// The trailers have come: only the end can follow.
-    trailed: bool,
+    /// They are kept until the end was read: whoever takes trailers does not ask for more.
+    trailers: Option<HeaderMap>,
     /// What was read while looking for the end.
     ahead: Option<Result<Option<Part>, PartError>>,
     /// Bytes still to come, when the head declared a length.
@@ -34,21 +34,20 @@ impl FromStream {
         Self {
             parts,
             done: end,
-            trailed: false,
+            trailers: None,
             ahead: None,
             declared: declared.filter(|_| !end),
         }
     }
 
-    /// Whether everything but the end itself has come. A reader that knows the length, or took the
-    /// trailers, may stop here.
+    /// Whether all data has come. A reader that knows the length may stop here.
     pub fn is_whole(&self) -> bool {
-        self.done || self.trailed || self.declared == Some(0)
+        self.done || self.declared == Some(0)
     }
 
-    /// Reads an end that has come along with the last of the body.
+    /// Reads an end that has come along with the last of the data.
     fn take_end(&mut self, cx: &mut Context<'_>) {
-        if !self.is_whole() {
+        if self.declared != Some(0) {
             return;
         }
         match self.parts.poll_next(cx) {
@@ -70,6 +69,7 @@ impl Body for FromStream {
         if self.done {
             return Poll::Ready(None);
         }
+        // Trailers come once at most, so this calls itself once at most.
         let part = match self.ahead.take() {
             Some(part) => part,
             None => ready!(self.parts.poll_next(cx)),
@@ -83,19 +83,21 @@ impl Body for FromStream {
                     }
                 }
                 self.take_end(cx);
+                if let Some(Ok(Some(Part::Data(_)))) = &self.ahead {
+                    return Poll::Ready(Some(Err(self.fail(BodyError::Length))));
+                }
                 Some(Ok(Frame::data(data)))
             }
             Ok(Some(Part::Trailers(fields))) => {
-                self.trailed = true;
-                self.take_end(cx);
-                Some(Ok(Frame::trailers(fields)))
+                self.trailers = Some(fields);
+                return self.poll_frame(cx);
             }
             Ok(Some(Part::End) | None) => {
                 if self.declared.is_some_and(|left| left > 0) {
                     return Poll::Ready(Some(Err(self.fail(BodyError::Length))));
                 }
                 self.done = true;
-                None
+                self.trailers.take().map(|fields| Ok(Frame::trailers(fields)))
             }
             Ok(Some(_)) => Some(Err(self.fail(PartError::from(FrameError::Truncated).into()))),
             Err(error) => Some(Err(self.fail(error.into()))),

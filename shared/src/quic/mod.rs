@@ -133,7 +133,7 @@ impl From<quinn::ConnectionError> for Lost {
         match error {
             E::ApplicationClosed(close) => Self::Closed {
                 code: Close::from_number(close.error_code.into_inner()),
-                reason: String::from_utf8_lossy(&close.reason).into_owned(),
+                reason: printable(&String::from_utf8_lossy(&close.reason)),
             },
             E::LocallyClosed => Self::Local,
             E::TimedOut => Self::TimedOut,
@@ -142,11 +142,16 @@ impl From<quinn::ConnectionError> for Lost {
             // TLS alert 120: no application protocol in common (RFC 7301 section 3.2).
             E::ConnectionClosed(close) if close.error_code == quinn_alert(120) => Self::Version,
             E::TransportError(error) if error.code == quinn_alert(120) => Self::Version,
-            E::ConnectionClosed(close) => Self::Transport(close.to_string()),
+            E::ConnectionClosed(close) => Self::Transport(printable(&close.to_string())),
             E::TransportError(error) => Self::Transport(error.to_string()),
             E::CidsExhausted => Self::Transport("connection ids are exhausted".into()),
         }
     }
+}
+
+/// What a peer says about its end goes to logs and terminals, where it must stay on its line.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn quinn_alert(alert: u8) -> quinn::TransportErrorCode {

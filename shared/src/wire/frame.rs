@@ -123,7 +123,7 @@ pub enum Part {
 
 /// Turns received chunks into [`Part`]s, in the only order that is allowed.
 ///
-/// Feed it with [`push`](Self::push) when [`next`](Self::next) gives nothing. It holds at most one
+/// Feed it with [`push`](Self::push) when [`next_part`](Self::next_part) gives nothing. It holds at most one
 /// chunk, and one head section while that is incomplete.
 #[derive(Debug)]
 pub struct Reader {
@@ -180,7 +180,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`FrameError`]; the stream is useless after it.
-    pub fn next(&mut self) -> Result<Option<Part>, FrameError> {
+    pub fn next_part(&mut self) -> Result<Option<Part>, FrameError> {
         loop {
             match &mut self.frame {
                 Frame::Header(start) => {
@@ -281,7 +281,8 @@ impl Reader {
             }
             TRAILERS => {
                 self.expect = Expect::End;
-                let fields = head::decode_fields(&mut payload.clone()).map_err(whole)?;
+                let mut payload = payload;
+                let fields = head::decode_fields(&mut payload).map_err(whole)?;
                 Ok(Part::Trailers(fields))
             }
             _ => {
@@ -381,7 +382,7 @@ mod tests {
         let mut parts = Vec::new();
         for chunk in bytes.chunks(piece) {
             reader.push(Bytes::copy_from_slice(chunk));
-            while let Some(part) = reader.next()? {
+            while let Some(part) = reader.next_part()? {
                 parts.push(part);
             }
         }
@@ -509,7 +510,7 @@ mod tests {
         bytes.put_slice(b"raw");
         let mut reader = Reader::new(Side::Response);
         reader.push(bytes.freeze());
-        assert!(matches!(reader.next(), Ok(Some(Part::Response(_)))));
+        assert!(matches!(reader.next_part(), Ok(Some(Part::Response(_)))));
         assert_eq!(reader.into_rest(), "raw");
     }
 
@@ -523,8 +524,8 @@ mod tests {
         bytes.put_slice(b"hello");
         let bytes = bytes.freeze();
         reader.push(bytes.clone());
-        reader.next().unwrap();
-        let Ok(Some(Part::Data(data))) = reader.next() else {
+        reader.next_part().unwrap();
+        let Ok(Some(Part::Data(data))) = reader.next_part() else {
             panic!("no data")
         };
         assert_eq!(data.as_ptr(), bytes[at..].as_ptr());

@@ -42,9 +42,9 @@ pub struct Request {
 impl Request {
     /// Appends the encoded head.
     pub fn encode(&self, to: &mut BytesMut) {
-        let flags = u8::from(self.end) * END
-            | u8::from(self.https) * HTTPS
-            | u8::from(self.protocol.is_some()) * PROTOCOL;
+        let flags = (u8::from(self.end) * END)
+            | (u8::from(self.https) * HTTPS)
+            | (u8::from(self.protocol.is_some()) * PROTOCOL);
         to.put_u8(flags);
         varint::put(to, self.tunnel);
         match METHODS.iter().position(|known| *known == self.method) {
@@ -318,10 +318,10 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes in vec(any::<u8>(), 0..300)) {
-            let bytes = Bytes::from(bytes);
+            let mut bytes = Bytes::from(bytes);
             drop(Request::decode(bytes.clone()));
             drop(Response::decode(bytes.clone()));
-            drop(decode_fields(&mut bytes.clone()));
+            drop(decode_fields(&mut bytes));
         }
     }
 

@@ -242,18 +242,20 @@ async fn a_relay_drains_on_the_first_signal_and_ends_on_the_second() {
     let url = format!("{}/slow/1500", setting.http());
     let mut curl = setting.curl();
     curl.args(["--write-out", "%{http_code}", "--output", "/dev/null", &url]);
-    let visit = tokio::spawn(run(curl));
-    setting.agent_sees_nothing_yet().await;
-    setting.relay.program.signal("TERM").await;
+    let end = async {
+        setting.in_flight().await;
+        setting.relay.program.signal("TERM").await;
+    };
+    let (status, ()) = tokio::join!(run(curl), end);
+    assert_eq!(status, "200", "what was in flight finished");
     assert_eq!(setting.relay.program.ended().await, Some(0));
-    assert_eq!(visit.await.unwrap(), "200", "what was in flight finished");
 
     let mut setting = Setting::start("http", node("http/server.mjs")).await;
     let url = format!("{}/slow/20000", setting.http());
     let mut curl = setting.curl();
     curl.args(["--output", "/dev/null", &url]);
     let mut visit = curl.spawn().unwrap();
-    setting.agent_sees_nothing_yet().await;
+    setting.in_flight().await;
     setting.relay.program.signal("INT").await;
     setting.relay.program.signal("INT").await;
     assert_eq!(setting.relay.program.ended().await, Some(130));
@@ -262,7 +264,7 @@ async fn a_relay_drains_on_the_first_signal_and_ends_on_the_second() {
 
 impl Setting {
     /// Waits until a request is in flight.
-    async fn agent_sees_nothing_yet(&self) {
+    async fn in_flight(&self) {
         let admin = format!("http://{}/api/v1/status", self.relay.address("admin"));
         adit_tests::eventually("a request is in flight", || async {
             let mut curl = Command::new("curl");

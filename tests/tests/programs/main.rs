@@ -51,9 +51,8 @@ async fn origin(mut command: Command) -> (Program, u16) {
 /// A relay, an agent and an origin, all of them programs.
 struct Setting {
     relay: BuiltRelay,
-    agent: Program,
     origin: Program,
-    port: u16,
+    _agent: Program,
 }
 
 impl Setting {
@@ -69,9 +68,8 @@ impl Setting {
             .await;
         Self {
             relay,
-            agent,
             origin,
-            port,
+            _agent: agent,
         }
     }
 

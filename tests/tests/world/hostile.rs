@@ -781,8 +781,11 @@ async fn an_agent_that_never_answers_costs_its_own_visitors_only() {
     }
     drop(visitor);
     // The evil one is told, as anybody would be.
-    let stopped = SendHalf::new(send).stopped();
-    assert_eq!(soon("the stop", stopped).await, Some(Reset::Cancelled));
+    let send = SendHalf::new(send);
+    assert_eq!(
+        soon("the stop", send.stopped()).await,
+        Some(Reset::Cancelled)
+    );
     eventually("the exchange has ended", || async {
         let metrics = world.admin_text("/metrics").await;
         metrics.contains("\nadit_relay_exchanges 0\n")
@@ -1221,7 +1224,7 @@ async fn garbage_and_halves_from_visitors_reach_nobody() {
         b"GET / HTTP/9.9\r\nHost: shop.localhost\r\n\r\n",
         b"GET  / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
         b"GET /a b HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
-        b"GET shop HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
+        b"GET shop HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n",
         b"G\xe9T / HTTP/1.1\r\nHost: shop.localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: shop.localhost\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: shop.localhost\r\n: no name\r\n\r\n",
@@ -1341,7 +1344,13 @@ async fn nothing_secret_is_logged() {
     let secret = "HTTP/1.1 200 OK\r\nset-cookie: s=canary-of-a-set-cookie\r\nx: canary-of-a-field\r\n\
         transfer-encoding: chunked\r\n\r\n16\r\ncanary-of-an-old-body.\r\n0\r\nx-t: canary-of-a-trailer\r\n\r\n";
     let whole = Origin::saying(secret).await;
-    let cut = Origin::saying(&secret[..secret.len() - 30]).await;
+    // Long enough for its head to be on its way before the end is missed.
+    let head = &secret[..secret.find("16\r\n").unwrap()];
+    let cut = Origin::saying(format!(
+        "{head}100000\r\n{}",
+        "canary-of-a-cut".repeat(20_000)
+    ))
+    .await;
     let nonsense = Origin::saying("canary-of-nonsense canary-of-nonsense\r\n\r\n").await;
     let switching = Origin::saying(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\ncanary-of-raw-bytes",
@@ -1406,6 +1415,10 @@ async fn nothing_secret_is_logged() {
         assert!(matches!(evil.claim(name, "").await, Message::Refused(_)));
         assert!(matches!(evil.claim("", name).await, Message::Refused(_)));
     }
+    let before = sessions(&world).await;
+    let why = "gone\n2026 forged line";
+    evil.connection.close(Close::Goodbye, why);
+    eventually("it is gone", || async { sessions(&world).await < before }).await;
     for agent in agents {
         agent.stop().await;
     }
@@ -1413,6 +1426,7 @@ async fn nothing_secret_is_logged() {
     let log = log.text();
     for (what, line) in [
         ("life events", "claim granted"),
+        ("what an agent says at its end", "gone2026 forged line"),
         ("requests", "path=\"/path-of-whole\""),
         ("failures at the relay", "no response from the origin"),
         ("failures at the agent", "exchange not served to its end"),
