@@ -60,7 +60,7 @@ impl Response {
     /// # Errors
     ///
     /// [`ExchangeError`].
-    pub async fn head(&mut self) -> Result<head::Response, ExchangeError> {
+    pub async fn head(&mut self) -> Result<Box<head::Response>, ExchangeError> {
         match self.parts.next().await? {
             Some(Part::Interim(head) | Part::Response(head)) => Ok(head),
             // The reader lets nothing else come before the final head.

@@ -35,6 +35,8 @@ impl Tasks {
     )]
     pub fn spawn(&self, span: Span, work: impl Future<Output = ()> + Send + 'static) {
         let abort = self.abort.clone();
+        // A future is moved several times until it runs, and some are kilobytes: move a pointer.
+        let work = Box::pin(work);
         self.alive.spawn(
             async move {
                 // Polling the work first costs nothing while it makes progress.

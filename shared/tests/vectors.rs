@@ -478,9 +478,9 @@ fn part(json: &'static Value) -> Part {
     }
     let (kind, json) = only(json);
     match kind {
-        "request" => Part::Request(request(json)),
-        "interim" => Part::Interim(response(json)),
-        "response" => Part::Response(response(json)),
+        "request" => Part::Request(Box::new(request(json))),
+        "interim" => Part::Interim(Box::new(response(json))),
+        "response" => Part::Response(Box::new(response(json))),
         "data" => Part::Data(octets(json).into()),
         "trailers" => Part::Trailers(fields(json)),
         other => panic!("no part is called {other}"),

@@ -64,13 +64,14 @@ pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) 
 async fn answer(
     send: &mut SendHalf,
     parts: Parts,
-    head: head::Request,
+    head: Box<head::Request>,
     tunnel: &Tunnel,
     upstream: &Upstream,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
     if head.protocol.is_some() {
-        return switch(send, parts, head, tunnel, upstream, record).await;
+        // Rare, and large: not a part of every exchange.
+        return Box::pin(switch(send, parts, head, tunnel, upstream, record)).await;
     }
     let body = FromStream::new(parts, head.end, declared_length(&head.fields));
     let (interim, mut heads) = mpsc::channel(INTERIM);
@@ -131,7 +132,7 @@ async fn respond(
 async fn switch(
     send: &mut SendHalf,
     parts: Parts,
-    head: head::Request,
+    head: Box<head::Request>,
     tunnel: &Tunnel,
     upstream: &Upstream,
     record: &mut Record<'_>,

@@ -52,7 +52,7 @@ pub async fn request<B>(
     mut kept: Kept,
     dialer: &Dialer,
     pool: &Pool,
-    head: head::Request,
+    head: Box<head::Request>,
     body: B,
     interim: InterimHeads,
     tasks: &Tasks,
@@ -88,7 +88,7 @@ where
             Err(mut error) => match error.take_message() {
                 Some(unsent) if was_used => {
                     request = unsent;
-                    kept = handshake(dialer.dial().await?.io, tasks).await?;
+                    kept = Box::pin(redial(dialer, tasks)).await?;
                 }
                 _ => return Err(OriginError::Http1(error.into_error())),
             },
@@ -96,8 +96,12 @@ where
     }
 }
 
+async fn redial(dialer: &Dialer, tasks: &Tasks) -> Result<Kept, OriginError> {
+    handshake(dialer.dial().await?.io, tasks).await
+}
+
 /// The request as HTTP/1.1 says it.
-pub(super) fn build<B>(head: head::Request, body: B) -> Request<RequestBody>
+pub(super) fn build<B>(head: Box<head::Request>, body: B) -> Request<RequestBody>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -91,7 +91,7 @@ impl Shared {
 /// [`OriginError`].
 pub async fn request<B>(
     mut sender: SendRequest<Bytes>,
-    head: head::Request,
+    head: Box<head::Request>,
     body: B,
     interim: InterimHeads,
     tasks: &Tasks,
@@ -146,7 +146,7 @@ async fn head_of(
 }
 
 /// The request as HTTP/2 says it.
-pub(super) fn build(head: head::Request) -> Result<Request<()>, OriginError> {
+pub(super) fn build(head: Box<head::Request>) -> Result<Request<()>, OriginError> {
     let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(head.authority.as_bytes()));
     let authority = authority.map_err(|_| OriginError::Request)?;
     let mut uri = http::uri::Parts::default();

@@ -96,6 +96,9 @@ impl Upstream {
 
     /// Sends a request and waits for the head of the response.
     ///
+    /// What happens rarely is boxed, so that the future of every request stays small: it is moved
+    /// several times until it runs.
+    ///
     /// Safe to drop: the request is cancelled.
     ///
     /// # Errors
@@ -103,7 +106,7 @@ impl Upstream {
     /// [`OriginError`].
     pub async fn request<B>(
         &self,
-        mut head: head::Request,
+        mut head: Box<head::Request>,
         body: B,
         interim: InterimHeads,
     ) -> Result<Response<OriginBody>, OriginError>
@@ -125,18 +128,18 @@ impl Upstream {
             return Ok(echo::answer(&head, body).map(OriginBody::Echo));
         };
         if *always_h2 || shared.is_open() {
-            let sender = shared.sender(dialer, &inner.tasks).await?;
-            return http2::request(sender, head, body, interim, &inner.tasks).await;
+            let sender = Box::pin(shared.sender(dialer, &inner.tasks)).await?;
+            return Box::pin(http2::request(sender, head, body, interim, &inner.tasks)).await;
         }
         if let Some(kept) = pool.take() {
             return http1::request(kept, dialer, pool, head, body, interim, &inner.tasks).await;
         }
-        let fresh = dialer.dial().await?;
+        let fresh = Box::pin(dialer.dial()).await?;
         if fresh.is_h2 {
-            let sender = shared.adopt(fresh.io, &inner.tasks).await?;
-            return http2::request(sender, head, body, interim, &inner.tasks).await;
+            let sender = Box::pin(shared.adopt(fresh.io, &inner.tasks)).await?;
+            return Box::pin(http2::request(sender, head, body, interim, &inner.tasks)).await;
         }
-        let fresh = http1::handshake(fresh.io, &inner.tasks).await?;
+        let fresh = Box::pin(http1::handshake(fresh.io, &inner.tasks)).await?;
         http1::request(fresh, dialer, pool, head, body, interim, &inner.tasks).await
     }
 
@@ -147,7 +150,10 @@ impl Upstream {
     /// # Errors
     ///
     /// [`OriginError`].
-    pub async fn upgrade(&self, mut head: head::Request) -> Result<upgrade::Answer, OriginError> {
+    pub async fn upgrade(
+        &self,
+        mut head: Box<head::Request>,
+    ) -> Result<upgrade::Answer, OriginError> {
         let inner = &*self.0;
         if let Some(host) = &inner.host_header {
             head.authority = host.clone();
@@ -159,7 +165,7 @@ impl Upstream {
                 always_h2: true,
                 ..
             } => {
-                let sender = shared.sender(dialer, &inner.tasks).await?;
+                let sender = Box::pin(shared.sender(dialer, &inner.tasks)).await?;
                 upgrade::over_h2(sender, head).await
             }
             Kind::Server { dialer, .. } => upgrade::over_h1(dialer, head, &inner.tasks).await,

@@ -73,7 +73,7 @@ impl Raw {
 /// [`OriginError`].
 pub async fn over_h1(
     dialer: &Dialer,
-    mut head: head::Request,
+    mut head: Box<head::Request>,
     tasks: &Tasks,
 ) -> Result<Answer, OriginError> {
     let protocol = head.protocol.take().ok_or(OriginError::Request)?;
@@ -128,7 +128,7 @@ pub async fn over_h1(
 /// [`OriginError`].
 pub async fn over_h2(
     mut sender: SendRequest<Bytes>,
-    mut head: head::Request,
+    mut head: Box<head::Request>,
 ) -> Result<Answer, OriginError> {
     if !sender.is_extended_connect_protocol_enabled() {
         return Err(OriginError::Invalid(

@@ -30,7 +30,10 @@ where
     let stop = service.tasks.clone();
     let handle = service_fn(move |request| {
         let (service, visitor, slot) = (service.clone(), visitor.clone(), slot.clone());
-        async move { Ok::<_, Infallible>(request_on(&service, &visitor, slot, request).await) }
+        // Boxed, since the server moves the future about: a pointer is cheaper.
+        Box::pin(
+            async move { Ok::<_, Infallible>(request_on(&service, &visitor, slot, request).await) },
+        )
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

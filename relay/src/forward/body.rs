@@ -22,11 +22,11 @@ use crate::metrics::Metrics;
 pub struct ResponseBody {
     body: Option<exchange::Body>,
     upload: Option<Upload>,
-    access: Access,
+    access: Box<Access>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: exchange::Body, upload: Option<Upload>, access: Access) -> Self {
+    pub(super) fn new(body: exchange::Body, upload: Option<Upload>, access: Box<Access>) -> Self {
         let mut this = Self {
             body: Some(body),
             upload,
@@ -134,11 +134,16 @@ pub enum Outcome {
 }
 
 impl Access {
-    pub(super) fn start(metrics: Arc<Metrics>, id: RequestId, method: &Method, path: &str) -> Self {
+    pub(super) fn start(
+        metrics: Arc<Metrics>,
+        id: RequestId,
+        method: &Method,
+        path: &str,
+    ) -> Box<Self> {
         metrics.exchanges.inc();
         // The path is kept only where the log wants it.
         let wanted = tracing::enabled!(tracing::Level::DEBUG);
-        Self {
+        Box::new(Self {
             metrics,
             id,
             method: method.clone(),
@@ -152,7 +157,7 @@ impl Access {
             since: Instant::now(),
             sent: 0,
             outcome: Outcome::VisitorLeft,
-        }
+        })
     }
 
     pub(super) fn id(&self) -> &RequestId {
@@ -167,7 +172,7 @@ impl Access {
         self.status = Some(status);
     }
 
-    pub(super) fn fail(mut self, error: ForwardError) -> Failure {
+    pub(super) fn fail(&mut self, error: ForwardError) -> Failure {
         self.outcome = Outcome::Failed;
         if let ForwardError::Exchange(error) = &error {
             let side = error.side();

@@ -25,6 +25,7 @@ use adit_shared::wire::varint::Malformed;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{AbortHandle, Abortable};
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use ipnet::IpNet;
@@ -36,7 +37,7 @@ use self::body::{Access, Outcome, ResponseBody};
 use self::headers::{BadAuthority, Visit};
 use crate::exchange::{self, ExchangeError};
 use crate::metrics::Metrics;
-use crate::route::{Away, Routes};
+use crate::route::{Away, Route, Routes};
 
 /// What forwarding needs to know. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -102,38 +103,36 @@ impl Forward {
         let (mut parts, body) = inbound.request.into_parts();
         let id = headers::request_id(&mut parts.headers);
         let mut access = Access::start(self.metrics.clone(), id, &parts.method, parts.uri.path());
-        match self
-            .begin(visitor, parts, inbound.protocol, body, &mut access)
-            .await
-        {
+        let end = body.is_end_stream();
+        let begun = match self.prepare(visitor, parts, inbound.protocol, end, &mut access) {
+            Ok(outbound) => self.send(outbound, body).await,
+            Err(error) => Err(error),
+        };
+        match begun {
             Ok(begun) => Ok(Pending {
-                response: begun.response,
-                upload: begun.upload,
-                send: begun.send,
-                method: begun.method,
+                begun: Box::new(begun),
                 access,
             }),
             Err(error) => Err(Box::new(access.fail(error))),
         }
     }
 
-    async fn begin<B>(
+    /// Finds out whose the request is, and makes the head that the origin gets to see. `end` says
+    /// that the request has no body.
+    fn prepare(
         &self,
         visitor: &Visitor,
         mut parts: http::request::Parts,
         protocol: Option<HeaderValue>,
-        body: B,
+        end: bool,
         access: &mut Access,
-    ) -> Result<Begun, ForwardError>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Display + Send,
-    {
+    ) -> Result<Outbound, ForwardError> {
         let fields = &mut parts.headers;
-        if self.head.is_exceeded(
-            parts.uri.path_and_query().map_or("", |t| t.as_str()),
-            fields,
-        ) {
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("", |target| target.as_str());
+        if self.head.is_exceeded(target, fields) {
             return Err(ForwardError::HeadTooLarge);
         }
         let (authority, host) = headers::take_authority(parts.version, &parts.uri, fields)?;
@@ -148,57 +147,71 @@ impl Forward {
         if parts.method == Method::CONNECT {
             return Err(ForwardError::Connect);
         }
-        let target = parts.uri.into_parts().path_and_query;
         let route = self.routes.find(&host).ok_or(ForwardError::Unknown)?;
-        let serving = self.routes.serving(&route).await?;
-
-        let upgrade = protocol.is_some();
         headers::strip_hop_by_hop(fields);
-        headers::set_forwarded(
-            fields,
-            Visit {
-                ip: visitor.remote.ip(),
-                https: visitor.https,
-                authority: &authority,
-                trusted: self.trusts(visitor),
-            },
-        );
+        let visit = Visit {
+            ip: visitor.remote.ip(),
+            https: visitor.https,
+            authority: &authority,
+            trusted: self.trusts(visitor),
+        };
+        headers::set_forwarded(fields, visit);
         let expects = parts.version >= Version::HTTP_11
             && fields
                 .get(EXPECT)
-                .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let end = body.is_end_stream() && !upgrade;
-        let head = head::Request {
-            tunnel: serving.tunnel,
+                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let target = parts.uri.into_parts().path_and_query;
+        let head = Box::new(head::Request {
+            tunnel: 0,
             method: parts.method,
             https: visitor.https,
             authority,
-            target: target.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")),
+            target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            end: end && protocol.is_none(),
             protocol,
             fields: parts.headers,
-            end,
-        };
+        });
+        Ok(Outbound {
+            route,
+            head,
+            expects,
+        })
+    }
+
+    /// Opens an exchange with whoever serves the host now, and sends the request on it.
+    async fn send<B>(&self, outbound: Outbound, body: B) -> Result<Begun, ForwardError>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+    {
+        let Outbound {
+            route,
+            mut head,
+            expects,
+        } = outbound;
+        let serving = self.routes.serving(&route).await?;
+        head.tunnel = serving.tunnel;
         let mut bytes = exchange::encode(&head)?;
         let (mut send, response) = serving.session.open().await?.split();
-        let (mut upload, mut kept) = (None, None);
-        if end || upgrade || expects {
+        let mut begun = Begun {
+            response,
+            upload: None,
+            send: None,
+            method: head.method,
+        };
+        if head.end || head.protocol.is_some() || expects {
             let mut head = [bytes.split().freeze()];
             send.write(&mut head).await.map_err(ExchangeError::from)?;
         }
-        if end {
+        if head.end {
             send.finish();
-        } else if upgrade {
-            kept = Some(send);
+        } else if head.protocol.is_some() {
+            begun.send = Some(send);
         } else {
             // What is left of the head leaves together with the first of the body.
-            upload = Some(self.upload(bytes, body, send, expects));
+            begun.upload = Some(self.upload(bytes, body, send, expects));
         }
-        Ok(Begun {
-            response,
-            upload,
-            send: kept,
-            method: head.method,
-        })
+        Ok(begun)
     }
 
     /// Sends the request's body beside the answer. With `wait` it begins only when told to: a
@@ -256,9 +269,20 @@ impl HeadLimit {
     }
 }
 
+/// A request that may be sent.
+struct Outbound {
+    route: Arc<Route>,
+    head: Box<head::Request>,
+    /// The visitor waits to be asked for the body.
+    expects: bool,
+}
+
+/// A request that was sent, or is being sent.
+#[derive(Debug)]
 struct Begun {
     response: exchange::Response,
     upload: Option<Upload>,
+    /// Kept for raw bytes, if the origin switches protocols.
     send: Option<SendHalf>,
     method: Method,
 }
@@ -266,11 +290,8 @@ struct Begun {
 /// A request that is on its way.
 #[derive(Debug)]
 pub struct Pending {
-    response: exchange::Response,
-    upload: Option<Upload>,
-    send: Option<SendHalf>,
-    method: Method,
-    access: Access,
+    begun: Box<Begun>,
+    access: Box<Access>,
 }
 
 /// What comes back next.
@@ -298,7 +319,7 @@ pub struct Raw {
     /// Held while it lasts.
     pub slot: OwnedSemaphorePermit,
     /// Logs the end.
-    pub access: Access,
+    pub access: Box<Access>,
 }
 
 impl Raw {
@@ -326,7 +347,7 @@ impl Pending {
     ///
     /// [`Failure`], with the request's id.
     pub async fn next(mut self) -> Result<Next, Box<Failure>> {
-        let mut head = match self.response.head().await {
+        let mut head = match self.begun.response.head().await {
             Ok(head) => head,
             Err(error) => return Err(Box::new(self.access.fail(error.into()))),
         };
@@ -349,12 +370,12 @@ impl Pending {
         }
         self.access.status(head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(sink) = self.send else {
+            let Some(sink) = self.begun.send else {
                 let error = ExchangeError::Reset(Reset::OriginInvalid);
                 return Err(Box::new(self.access.fail(error.into())));
             };
             *response.headers_mut() = head.fields;
-            let (source, slot) = self.response.raw();
+            let (source, slot) = self.begun.response.raw();
             return Ok(Next::Switch(
                 response,
                 Raw {
@@ -369,11 +390,17 @@ impl Pending {
         if head.status.is_success() {
             self.begin_upload();
         }
-        let body = self.response.body(&head, &self.method);
+        let Begun {
+            response: rest,
+            upload,
+            method,
+            ..
+        } = *self.begun;
+        let body = rest.body(&head, &method);
         *response.headers_mut() = head.fields;
-        Ok(Next::Response(response.map(|()| {
-            ResponseBody::new(body, self.upload, self.access)
-        })))
+        Ok(Next::Response(
+            response.map(|()| ResponseBody::new(body, upload, self.access)),
+        ))
     }
 
     /// The request's id.
@@ -383,7 +410,7 @@ impl Pending {
 
     /// Whether a head that says to be all declares a body nevertheless.
     fn lacks_body(&self, head: &head::Response) -> bool {
-        let bodiless = self.method == Method::HEAD
+        let bodiless = self.begun.method == Method::HEAD
             || matches!(
                 head.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
@@ -393,7 +420,12 @@ impl Pending {
     }
 
     fn begin_upload(&mut self) {
-        if let Some(go) = self.upload.as_mut().and_then(|upload| upload.go.take()) {
+        if let Some(go) = self
+            .begun
+            .upload
+            .as_mut()
+            .and_then(|upload| upload.go.take())
+        {
             // Nobody waits when the upload has failed meanwhile.
             let _ = go.send(());
         }

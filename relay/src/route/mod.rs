@@ -121,6 +121,11 @@ impl Routes {
         if let Some(serving) = route.serving.borrow().clone() {
             return Ok(serving);
         }
+        // Rare: not a part of the future of every request.
+        Box::pin(self.hold(route)).await
+    }
+
+    async fn hold(&self, route: &Route) -> Result<Serving, Away> {
         if !route.is_expected() {
             return Err(Away::Absent);
         }

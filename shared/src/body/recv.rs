@@ -22,7 +22,7 @@ pub struct FromStream {
     /// They are kept until the end was read: whoever takes trailers does not ask for more.
     trailers: Option<HeaderMap>,
     /// What was read while looking for the end.
-    ahead: Option<Result<Option<Part>, PartError>>,
+    ahead: Option<Box<Result<Option<Part>, PartError>>>,
     /// Bytes still to come, when the head declared a length.
     declared: Option<u64>,
 }
@@ -52,7 +52,7 @@ impl FromStream {
         }
         match self.parts.poll_next(cx) {
             Poll::Ready(Ok(Some(Part::End))) => self.done = true,
-            Poll::Ready(other) => self.ahead = Some(other),
+            Poll::Ready(other) => self.ahead = Some(Box::new(other)),
             Poll::Pending => {}
         }
     }
@@ -71,7 +71,7 @@ impl Body for FromStream {
         }
         // Trailers come once at most, so this calls itself once at most.
         let part = match self.ahead.take() {
-            Some(part) => part,
+            Some(part) => *part,
             None => ready!(self.parts.poll_next(cx)),
         };
         Poll::Ready(match part {
@@ -83,7 +83,7 @@ impl Body for FromStream {
                     }
                 }
                 self.take_end(cx);
-                if let Some(Ok(Some(Part::Data(_)))) = &self.ahead {
+                if let Some(Ok(Some(Part::Data(_)))) = self.ahead.as_deref() {
                     return Poll::Ready(Some(Err(self.fail(BodyError::Length))));
                 }
                 Some(Ok(Frame::data(data)))
@@ -97,7 +97,9 @@ impl Body for FromStream {
                     return Poll::Ready(Some(Err(self.fail(BodyError::Length))));
                 }
                 self.done = true;
-                self.trailers.take().map(|fields| Ok(Frame::trailers(fields)))
+                self.trailers
+                    .take()
+                    .map(|fields| Ok(Frame::trailers(fields)))
             }
             Ok(Some(_)) => Some(Err(self.fail(PartError::from(FrameError::Truncated).into()))),
             Err(error) => Some(Err(self.fail(error.into()))),

@@ -104,15 +104,16 @@ pub enum Side {
     Response,
 }
 
-/// One thing that a peer said on an exchange stream.
+/// One thing that a peer said on an exchange stream. Heads are boxed: they are handed on through many
+/// calls.
 #[derive(Debug, PartialEq)]
 pub enum Part {
     /// The head of the request.
-    Request(head::Request),
+    Request(Box<head::Request>),
     /// A 1xx head; another head follows.
-    Interim(head::Response),
+    Interim(Box<head::Response>),
     /// The final head.
-    Response(head::Response),
+    Response(Box<head::Response>),
     /// Some bytes of the body, in the memory in which they arrived.
     Data(Bytes),
     /// The trailers; the end follows.
@@ -261,7 +262,7 @@ impl Reader {
             REQUEST => {
                 let head = head::Request::decode(payload).map_err(whole)?;
                 self.expect = after_head(head.end);
-                Ok(Part::Request(head))
+                Ok(Part::Request(Box::new(head)))
             }
             INTERIM | RESPONSE => {
                 let head = head::Response::decode(payload).map_err(whole)?;
@@ -271,13 +272,13 @@ impl Reader {
                     )));
                 }
                 if kind == INTERIM {
-                    return Ok(Part::Interim(head));
+                    return Ok(Part::Interim(Box::new(head)));
                 }
                 self.expect = match head.status {
                     StatusCode::SWITCHING_PROTOCOLS => Expect::Raw,
                     _ => after_head(head.end),
                 };
-                Ok(Part::Response(head))
+                Ok(Part::Response(Box::new(head)))
             }
             TRAILERS => {
                 self.expect = Expect::End;
@@ -424,7 +425,7 @@ mod tests {
             }
             put_end(&mut bytes);
 
-            let mut expected = vec![Part::Request(request(false))];
+            let mut expected = vec![Part::Request(Box::new(request(false)))];
             let data = body.concat();
             if !data.is_empty() {
                 expected.push(Part::Data(data.into()));

@@ -19,7 +19,9 @@ use adit_tests::visit::parse;
 use adit_tests::world::Agent;
 use adit_tests::{Path, World, eventually, soon};
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use super::hostile::Evil;
@@ -193,7 +195,8 @@ async fn a_name_whose_old_connection_hangs_is_taken_over_at_once() {
         })
         .await;
     assert_eq!(world.get("shop", "/").await.text(), "after");
-    assert!(begun.elapsed() < Duration::from_secs(1), "{begun:?}");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]
@@ -209,6 +212,54 @@ async fn an_agent_whose_name_was_taken_over_by_its_owner_ends_and_says_why() {
     let message = turned_away(&mut old).await;
     assert!(message.contains("shop.localhost"), "{message}");
     assert_eq!(world.get("shop", "/").await.text(), "new");
+}
+
+#[tokio::test]
+async fn an_agent_in_mid_upload_hears_that_it_was_taken_over() {
+    let world = World::start().await;
+    let (came, mut bytes) = watch::channel(0);
+    let origin = Origin::scripted(move |mut stream| {
+        let came = came.clone();
+        async move {
+            let mut piece = vec![0; 1 << 16];
+            while let Ok(len @ 1..) = stream.read(&mut piece).await {
+                came.send_modify(|sum| *sum += len);
+            }
+        }
+    })
+    .await;
+    let path = Path::to(world.quic, 7).await;
+    // Loss keeps the congestion window small, and so always full.
+    path.set(Faults {
+        delay: Duration::from_millis(20),
+        loss: 0.03,
+        ..Faults::default()
+    });
+    let port = path.address.port();
+    let mut old = world
+        .agent_with("shop", &url(&origin), |config| {
+            config.relay = RelayAddress::Remote {
+                host: "127.0.0.1".into(),
+                port,
+            };
+        })
+        .await;
+    let mut visitor = world.dial().await;
+    tokio::spawn(async move {
+        let head = b"POST / HTTP/1.1\r\nHost: shop.localhost\r\nContent-Length: 999999999\r\n\r\n";
+        visitor.write_all(head).await.unwrap();
+        while visitor.write_all(&[0; 1 << 16]).await.is_ok() {}
+    });
+    let under_way = bytes.wait_for(|sum| *sum > 1 << 20);
+    soon("an upload", under_way).await.unwrap();
+
+    let _new = world
+        .agent_with("shop", "echo", |config| {
+            config.state_dir = old.config().state_dir;
+        })
+        .await;
+    let message = turned_away(&mut old).await;
+    assert!(message.contains("shop.localhost"), "{message}");
 }
 
 #[tokio::test]
@@ -437,7 +488,8 @@ async fn a_token_that_is_revoked_ends_its_sessions_within_three_seconds() {
     let begun = Instant::now();
     revoke(&world, &bad);
     let message = turned_away(&mut goes).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "{begun:?}");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(message.contains("revoked"), "{message}");
     assert_eq!(world.get("stays", "/").await.status, 200);
     let again = &mut Agent::start(config("goes", &bad));
