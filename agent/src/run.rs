@@ -103,7 +103,7 @@ impl End {
             Self::Link(Stop::Asked) => 0,
             Self::Link(Stop::Local(_)) | Self::Signals(_) => 1,
             Self::Link(Stop::Unreachable(_)) => 69,
-            Self::Link(Stop::Refused(_)) | Self::Refused { .. } => 77,
+            Self::Link(Stop::Refused(_) | Stop::Replaced(_)) | Self::Refused { .. } => 77,
             Self::Link(Stop::Identity(_) | Stop::Origin(_) | Stop::Tls(_)) | Self::Inspect(_) => 78,
             Self::Signal { number } => 128 + number,
         }
@@ -114,13 +114,8 @@ impl End {
         let (what, advice) = match self {
             Self::Signal { .. } => return None,
             Self::Refused { is_claim: true, .. } => ("no tunnel was granted".to_owned(), None),
-            Self::Refused { .. } => (
-                self.to_string(),
-                Some(
-                    "If it wants a token: give it with --token-file FILE or ADIT_TOKEN. \
-                     Who runs the relay makes one with `relay token create`.",
-                ),
-            ),
+            // The relay's own sentence says what can be done.
+            Self::Refused { .. } => (self.to_string(), None),
             Self::Link(Stop::Unreachable(_)) => (
                 format!("the relay cannot be reached: {}", chain(self)),
                 Some("To see what is wrong, say `agent doctor` with the same options."),
@@ -226,10 +221,7 @@ mod tests {
         let mut events = status.subscribe();
         let end = refused("bad\u{1b} token".into(), &status);
         let text = end.explain().unwrap();
-        assert!(
-            text.contains("bad\\x1b token\nIf it wants a token"),
-            "{text}"
-        );
+        assert!(text.ends_with("bad\\x1b token"), "{text}");
         assert!(matches!(
             events.try_recv(),
             Ok(Event::Refused { tunnel, reason: "session", .. }) if tunnel.is_empty()

@@ -23,6 +23,8 @@ pub struct Session {
     pub owner: Fingerprint,
     /// The token that allowed it, if tokens are needed.
     pub token: Option<TokenId>,
+    /// Which process of its owner it is.
+    pub instance: [u8; 16],
     /// Program and version, as the agent says.
     pub version: String,
     /// When it was welcomed.
@@ -39,6 +41,8 @@ pub struct Newcomer {
     pub owner: Fingerprint,
     /// The token that allowed it.
     pub token: Option<TokenId>,
+    /// Which process of its owner it is.
+    pub instance: [u8; 16],
     /// Program and version, as the agent says.
     pub version: String,
     /// How many exchanges may be open at once.
@@ -52,6 +56,7 @@ impl Session {
             id: SessionId::next(),
             owner: newcomer.owner,
             token: newcomer.token,
+            instance: newcomer.instance,
             version: newcomer.version,
             since: SystemTime::now(),
             connection,

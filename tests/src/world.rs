@@ -8,8 +8,8 @@ use std::time::Duration;
 use adit_agent::config::{Config as AgentConfig, HostHeader, Origin, RelayAddress, Tunnel};
 use adit_agent::link::{self, Stop};
 use adit_agent::status::{Event, Status};
-use adit_relay::Relay;
 use adit_relay::config::Config;
+use adit_relay::{Relay, StartError};
 use adit_shared::quic::tls::{Pin, Trust, read_certificates};
 use adit_shared::task::Tasks;
 use adit_shared::telemetry::LogFormat;
@@ -52,7 +52,7 @@ impl World {
         config.admin = Some(any);
         config.drain_grace = Duration::from_secs(5);
         change(&mut config);
-        let relay = adit_relay::start(config).await.unwrap();
+        let relay = soon("the relay starts", start(config)).await;
         let ready = relay.ready().clone();
         Self {
             relay: Some(relay),
@@ -275,6 +275,19 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.runner.abort();
         self.tasks.abort();
+    }
+}
+
+/// Starts a relay, if need be on the port of one that has just ended: the socket of that one goes
+/// only when the QUIC library's own task has noticed.
+async fn start(config: Config) -> Relay {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        ticks.tick().await;
+        match adit_relay::start(config.clone()).await {
+            Err(StartError::Quic(_)) => {}
+            started => return started.unwrap(),
+        }
     }
 }
 

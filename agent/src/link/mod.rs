@@ -15,6 +15,7 @@ use adit_shared::identity::{Identity, IdentityError};
 use adit_shared::quic::Lost;
 use adit_shared::quic::tls::TlsError;
 use adit_shared::task::Tasks;
+use adit_shared::wire::code::Close;
 use thiserror::Error;
 use tracing::{Span, debug};
 
@@ -36,6 +37,9 @@ pub enum Stop {
     /// The relay refused it; trying again does not help.
     #[error("{0}")]
     Refused(String),
+    /// Another agent with the same identity serves the tunnels now.
+    #[error("{0}; this one stops")]
+    Replaced(String),
     /// The relay cannot be reached, and the agent was told not to wait.
     #[error("{0}")]
     Unreachable(String),
@@ -132,6 +136,12 @@ impl Agent {
                         End::Draining => {
                             debug!("relay drains; dialling again");
                             continue;
+                        }
+                        End::Lost(Lost::Closed {
+                            code: Close::Replaced,
+                            reason,
+                        }) => {
+                            return Stop::Replaced(reason);
                         }
                         End::Lost(Lost::Closed { code, reason }) if code.is_final() => {
                             return Stop::Refused(reason);

@@ -39,6 +39,7 @@ pub(super) async fn read(
     let newcomer = Newcomer {
         owner: Fingerprint::of(&hello.key),
         token: grant.token,
+        instance: hello.instance,
         version: printable(&hello.version),
         exchanges: usize::try_from(hello.exchanges).unwrap_or(usize::MAX),
     };

@@ -100,10 +100,13 @@ impl Routes {
         };
         let old = route.serving.send_replace(Some(serving));
         if let Some(Serving { session: old, .. }) = old.filter(|old| old.session.id != session.id) {
-            old.close(
-                Close::Replaced,
-                &format!("a newer agent of the same owner serves {host}"),
-            );
+            // To the same process its lost connection is of no interest; another one wants to know.
+            let who = if old.instance == session.instance {
+                "the same agent came back"
+            } else {
+                "another agent of the same owner took it over"
+            };
+            old.close(Close::Replaced, &format!("{host}: {who}"));
         }
         Ok(Claim {
             route,

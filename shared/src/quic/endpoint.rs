@@ -8,6 +8,7 @@ use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use super::congestion::Closing;
 use super::{Connection, Lost, tuning};
 use crate::wire::code::Close;
 
@@ -45,7 +46,8 @@ impl Dialer {
     ) -> Result<Connection, DialError> {
         let crypto = QuicClientConfig::try_from(tls).map_err(|_| DialError::NoCipher)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        config.transport_config(tuning::agent(remote));
+        let closing = Closing::default();
+        config.transport_config(tuning::agent(remote, &closing));
         let connecting = self
             .endpoint
             .connect_with(config, remote, server_name)
@@ -53,7 +55,7 @@ impl Dialer {
         let connection = connecting
             .await
             .map_err(|error| DialError::Lost(error.into()))?;
-        Ok(Connection::new(connection))
+        Ok(Connection::new(connection, closing))
     }
 
     /// Moves all connections to a fresh socket: they migrate.
@@ -85,6 +87,7 @@ impl Dialer {
 pub struct Listener {
     endpoint: quinn::Endpoint,
     config: quinn::ServerConfig,
+    closing: Closing,
 }
 
 impl Listener {
@@ -95,14 +98,19 @@ impl Listener {
     /// [`EndpointError`].
     pub fn bind(local: SocketAddr, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
         let tls = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::NoCipher)?;
+        let closing = Closing::default();
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config
-            .transport_config(tuning::relay(local))
+            .transport_config(tuning::relay(local, &closing))
             .max_incoming(MAX_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFERS);
         let endpoint = endpoint(local, Some(config.clone()))?;
-        Ok(Self { endpoint, config })
+        Ok(Self {
+            endpoint,
+            config,
+            closing,
+        })
     }
 
     /// The next peer that begins a handshake; `None` after [`close`](Self::close). Safe to drop.
@@ -111,6 +119,7 @@ impl Listener {
         Some(Incoming {
             incoming,
             config: self.config.clone(),
+            closing: self.closing.sibling(),
         })
     }
 
@@ -126,6 +135,7 @@ impl Listener {
 
     /// Ends all connections.
     pub fn close(&self, code: Close, reason: &str) {
+        self.closing.endpoint();
         self.endpoint
             .close(quinn::VarInt::from_u32(code.number()), reason.as_bytes());
     }
@@ -141,6 +151,7 @@ impl Listener {
 pub struct Incoming {
     incoming: quinn::Incoming,
     config: quinn::ServerConfig,
+    closing: Closing,
 }
 
 impl Incoming {
@@ -172,14 +183,15 @@ impl Incoming {
     /// [`Lost`] when the handshake fails.
     pub async fn accept(self) -> Result<(Connection, Vec<u8>), Lost> {
         let mut config = self.config;
-        config.transport_config(tuning::relay(self.incoming.remote_address()));
+        let remote = self.incoming.remote_address();
+        config.transport_config(tuning::relay(remote, &self.closing));
         let connection = self.incoming.accept_with(Arc::new(config))?.await?;
         let protocol = connection
             .handshake_data()
             .and_then(|data| data.downcast::<HandshakeData>().ok())
             .and_then(|data| data.protocol)
             .unwrap_or_default();
-        Ok((Connection::new(connection), protocol))
+        Ok((Connection::new(connection, self.closing), protocol))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only place that names the QUIC library: its settings, its certificates, its endpoints and
 //! its errors as the rest of the program sees them.
 
+mod congestion;
 pub mod endpoint;
 pub mod tls;
 pub mod tuning;
@@ -13,16 +14,20 @@ use thiserror::Error;
 
 pub use quinn::{RecvStream, SendStream};
 
+use self::congestion::Closing;
 use crate::wire::code::{Close, Reset};
 
 /// One QUIC connection. Cheap to clone; the connection goes on until it is closed or every clone
 /// and every stream of it is gone.
 #[derive(Clone, Debug)]
-pub struct Connection(quinn::Connection);
+pub struct Connection {
+    quic: quinn::Connection,
+    closing: Closing,
+}
 
 impl Connection {
-    pub(crate) fn new(connection: quinn::Connection) -> Self {
-        Self(connection)
+    fn new(quic: quinn::Connection, closing: Closing) -> Self {
+        Self { quic, closing }
     }
 
     /// Opens a bidirectional stream; waits while the peer permits no further one. Safe to drop.
@@ -31,7 +36,7 @@ impl Connection {
     ///
     /// [`Lost`] when the connection ended.
     pub async fn open(&self) -> Result<(SendStream, RecvStream), Lost> {
-        self.0.open_bi().await.map_err(Lost::from)
+        self.quic.open_bi().await.map_err(Lost::from)
     }
 
     /// The next bidirectional stream that the peer opened. Safe to drop.
@@ -40,18 +45,19 @@ impl Connection {
     ///
     /// [`Lost`] when the connection ended.
     pub async fn accept(&self) -> Result<(SendStream, RecvStream), Lost> {
-        self.0.accept_bi().await.map_err(Lost::from)
+        self.quic.accept_bi().await.map_err(Lost::from)
     }
 
     /// Ends the connection at once: what is not delivered is lost, so drain streams first.
     pub fn close(&self, code: Close, reason: &str) {
-        self.0
+        self.closing.connection();
+        self.quic
             .close(VarInt::from_u32(code.number()), reason.as_bytes());
     }
 
     /// Ends when the connection has ended, and says why. Safe to drop.
     pub async fn closed(&self) -> Lost {
-        self.0.closed().await.into()
+        self.quic.closed().await.into()
     }
 
     /// Keying material that only the two ends of this connection know (RFC 8446 section 7.5).
@@ -59,7 +65,7 @@ impl Connection {
         let mut material = [0; 32];
         // It fails only for lengths that no cipher suite supports.
         if self
-            .0
+            .quic
             .export_keying_material(&mut material, label, &[])
             .is_err()
         {
@@ -70,24 +76,24 @@ impl Connection {
 
     /// Why the connection ended, if it has.
     pub fn close_reason(&self) -> Option<Lost> {
-        self.0.close_reason().map(Lost::from)
+        self.quic.close_reason().map(Lost::from)
     }
 
     /// Where the peer is now; it changes when the peer migrates.
     pub fn remote(&self) -> SocketAddr {
-        self.0.remote_address()
+        self.quic.remote_address()
     }
 
     /// The smoothed round-trip time of the path in use.
     pub fn rtt(&self) -> Duration {
-        self.0.rtt()
+        self.quic.rtt()
     }
 
     /// After the handshake with a peer that proved itself: lets it use as much of the connection
     /// as its streams allow. The connection's window must never be what binds, or one exchange
     /// that stalls stops all of them.
     pub fn lift_connection_window(&self) {
-        self.0.set_receive_window(VarInt::MAX);
+        self.quic.set_receive_window(VarInt::MAX);
     }
 }
 
@@ -143,6 +149,10 @@ impl From<quinn::ConnectionError> for Lost {
             E::ConnectionClosed(close) if close.error_code == quinn_alert(120) => Self::Version,
             E::TransportError(error) if error.code == quinn_alert(120) => Self::Version,
             E::ConnectionClosed(close) => Self::Transport(printable(&close.to_string())),
+            // What TLS says is clear enough without the number of its alert.
+            E::TransportError(error) if !error.reason.is_empty() => {
+                Self::Transport(printable(&error.reason))
+            }
             E::TransportError(error) => Self::Transport(error.to_string()),
             E::CidsExhausted => Self::Transport("connection ids are exhausted".into()),
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 
+use super::congestion::{self, Closing};
+
 /// How many exchanges an agent takes at once. Each permitted stream costs its receiver a slot from
 /// the start (about 80 bytes), and a relay answers 503 above it.
 pub const EXCHANGES: u32 = 1024;
@@ -48,8 +50,8 @@ pub(super) fn endpoint() -> EndpointConfig {
 }
 
 /// For the side that dials.
-pub(super) fn agent(remote: SocketAddr) -> Arc<TransportConfig> {
-    let mut config = both(remote);
+pub(super) fn agent(remote: SocketAddr, closing: &Closing) -> Arc<TransportConfig> {
+    let mut config = both(remote, closing);
     config
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_concurrent_bidi_streams(VarInt::from_u32(EXCHANGES))
@@ -58,15 +60,15 @@ pub(super) fn agent(remote: SocketAddr) -> Arc<TransportConfig> {
 }
 
 /// For the side that listens. An agent opens one stream, so there is one slot.
-pub(super) fn relay(remote: SocketAddr) -> Arc<TransportConfig> {
-    let mut config = both(remote);
+pub(super) fn relay(remote: SocketAddr, closing: &Closing) -> Arc<TransportConfig> {
+    let mut config = both(remote, closing);
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .receive_window(VarInt::from_u32(STRANGER_WINDOW));
     Arc::new(config)
 }
 
-fn both(remote: SocketAddr) -> TransportConfig {
+fn both(remote: SocketAddr, closing: &Closing) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     // Larger datagrams are for paths that surely carry them: on a 1500-byte path the search for
     // them delays finding the right size.
@@ -82,6 +84,7 @@ fn both(remote: SocketAddr) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
+        .congestion_controller_factory(congestion::factory(closing))
         .mtu_discovery_config(Some(mtu));
     config
 }

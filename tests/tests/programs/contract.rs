@@ -322,3 +322,16 @@ async fn doctors_say_what_is_well() {
     let rows = run(doctor).await;
     assert!(rows.lines().count() > 3 && !rows.contains("FAIL"), "{rows}");
 }
+
+#[tokio::test]
+async fn a_second_agent_of_one_identity_takes_over_and_the_first_stops() {
+    let relay = BuiltRelay::start(&[]).await;
+    let start = || Program::start(relay.agent(&["--echo", "--json"]));
+    let mut first = start();
+    let online = first.line("online", event("online")).await;
+    let mut second = start();
+    let again = second.line("online", event("online")).await;
+    assert_eq!(again["url"], online["url"]);
+    assert_eq!(first.ended().await, Some(77));
+    assert!(first.errors().contains("took it over"), "{}", first.errors());
+}

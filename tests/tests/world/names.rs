@@ -56,7 +56,7 @@ async fn refused(config: AgentConfig) -> (&'static str, String) {
 /// Waits until the agent ends because the relay does not want it; says what it is told.
 async fn turned_away(agent: &mut Agent) -> String {
     match agent.ended().await {
-        Err(Stop::Refused(message)) => message,
+        Err(Stop::Refused(message) | Stop::Replaced(message)) => message,
         other => panic!("not refused: {other:?}"),
     }
 }
