@@ -84,6 +84,12 @@ impl Tasks {
         clean
     }
 
+    /// Ends once no task runs, without asking any to end. Safe to drop.
+    pub async fn ended(&self) {
+        self.alive.close();
+        self.alive.wait().await;
+    }
+
     /// How many tasks run.
     pub fn len(&self) -> usize {
         self.alive.len()

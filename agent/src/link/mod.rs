@@ -5,6 +5,7 @@ mod dial;
 mod register;
 mod serve;
 mod session;
+mod watch;
 
 use std::future::Future;
 use std::sync::Arc;

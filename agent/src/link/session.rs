@@ -1,8 +1,8 @@
 //! One session while it lasts: exchanges come in, the control stream goes on beside them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adit_shared::control::{ControlError, Receiver, Sender};
 use adit_shared::quic::endpoint::Dialer;
@@ -11,11 +11,12 @@ use adit_shared::task::Tasks;
 use adit_shared::wire::code::Close;
 use adit_shared::wire::control::Message;
 use tokio::time::{interval, timeout};
-use tracing::{Span, debug, info_span};
+use tracing::{Span, debug, info_span, warn};
 
 use super::Agent;
 use super::register::Registered;
 use super::serve;
+use super::watch::Watch;
 use crate::status::Event;
 
 /// How a session ended.
@@ -37,26 +38,24 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
         mut receiver,
         session,
     } = registered;
-    let exchanges = Exchanges {
-        tasks: Tasks::default(),
-        open: Arc::default(),
-    };
-    let accepting = exchanges.clone();
-    let (serving, of) = (agent.clone(), connection.clone());
+    let exchanges = Exchanges::default();
+    let (serving, of, open) = (agent.clone(), connection.clone(), exchanges.open.clone());
     // Ends with the connection.
-    exchanges
-        .tasks
-        .spawn(info_span!("session", id = session), async move {
-            while let Ok((send, recv)) = of.accept().await {
-                let (agent, open) = (serving.clone(), accepting.open.clone());
-                accepting.tasks.spawn(Span::none(), async move {
-                    open.fetch_add(1, Ordering::Relaxed);
-                    serve::exchange(&agent, send, recv).await;
-                    open.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        });
-    let why = converse(agent, &connection, &mut sender, &mut receiver, &exchanges).await;
+    let span = info_span!("session", id = session);
+    exchanges.accepting.spawn(span, async move {
+        while let Ok((send, recv)) = of.accept().await {
+            let agent = serving.clone();
+            open.spawn(Span::none(), async move {
+                serve::exchange(&agent, send, recv).await
+            });
+        }
+    });
+    let control = Control {
+        dialer: &dialer,
+        connection: &connection,
+        exchanges: &exchanges,
+    };
+    let why = control.converse(agent, &mut sender, &mut receiver).await;
     let link = Leaving {
         dialer,
         connection,
@@ -82,20 +81,28 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
             if let ControlError::Malformed(what) = error {
                 link.connection.close(Close::Protocol, what);
             }
-            link.exchanges.tasks.abort();
+            link.exchanges.abort();
             End::Lost(link.connection.closed().await)
         }
         Why::Lost(lost) => {
-            link.exchanges.tasks.abort();
+            link.exchanges.abort();
             End::Lost(lost)
         }
     }
 }
 
-#[derive(Clone)]
+/// What a session serves.
+#[derive(Default)]
 struct Exchanges {
-    tasks: Tasks,
-    open: Arc<AtomicUsize>,
+    accepting: Tasks,
+    open: Tasks,
+}
+
+impl Exchanges {
+    fn abort(&self) {
+        self.accepting.abort();
+        self.open.abort();
+    }
 }
 
 enum Why {
@@ -105,47 +112,67 @@ enum Why {
     Lost(Lost),
 }
 
-/// The control stream, until there is a reason to leave.
-async fn converse(
-    agent: &Agent,
-    connection: &Connection,
-    sender: &mut Sender,
-    receiver: &mut Receiver,
-    exchanges: &Exchanges,
-) -> Why {
-    let mut ticks = interval(PING);
-    let mut pings = 0_u64;
-    let mut asked = Instant::now();
-    loop {
-        let message = tokio::select! {
-            biased;
-            () = agent.tasks.stopped() => return Why::Stopped,
-            message = receiver.next() => message,
-            _ = ticks.tick() => {
-                agent.status.set_path(connection.remote(), connection.rtt());
-                // What is in flight keeps the way through a NAT open, even if it only comes in.
-                if exchanges.open.load(Ordering::Relaxed) > 0 {
-                    pings += 1;
-                    asked = Instant::now();
-                    if let Err(error) = sender.send(&Message::Ping { number: pings }).await {
-                        return broken(error);
+/// The control stream of a session that is well.
+struct Control<'a> {
+    dialer: &'a Dialer,
+    connection: &'a Connection,
+    exchanges: &'a Exchanges,
+}
+
+impl Control<'_> {
+    /// Goes on until there is a reason to leave.
+    async fn converse(self, agent: &Agent, sender: &mut Sender, receiver: &mut Receiver) -> Why {
+        let mut ticks = interval(PING);
+        let mut watch = Watch::new(self.connection.remote());
+        let mut pings = 0_u64;
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = agent.tasks.stopped() => return Why::Stopped,
+                message = receiver.next() => message,
+                _ = ticks.tick() => {
+                    let moved = self.follow(agent, &mut watch);
+                    agent.status.set_path(self.connection.remote(), self.connection.rtt());
+                    // What is in flight keeps the way through a NAT open, even if it only comes in;
+                    // and the relay learns of a new address by hearing from it.
+                    if moved || !self.exchanges.open.is_empty() {
+                        pings += 1;
+                        if let Err(error) = sender.send(&Message::Ping { number: pings }).await {
+                            return broken(error);
+                        }
                     }
+                    continue;
                 }
-                continue;
+            };
+            match message {
+                Ok(Some(Message::Pong { .. })) => {}
+                Ok(Some(Message::Drain { grace_ms })) => {
+                    return Why::Draining(Duration::from_millis(grace_ms));
+                }
+                Ok(Some(_)) => {
+                    return Why::Broken(ControlError::Malformed("a message out of order"));
+                }
+                Ok(None) => return Why::Lost(self.connection.closed().await),
+                Err(error) => return broken(error),
             }
-        };
-        match message {
-            Ok(Some(Message::Pong { number })) if number == pings => {
-                debug!(took = ?asked.elapsed(), "pong");
-            }
-            Ok(Some(Message::Pong { .. })) => {}
-            Ok(Some(Message::Drain { grace_ms })) => {
-                return Why::Draining(Duration::from_millis(grace_ms));
-            }
-            Ok(Some(_)) => return Why::Broken(ControlError::Malformed("a message out of order")),
-            Ok(None) => return Why::Lost(connection.closed().await),
-            Err(error) => return broken(error),
         }
+    }
+
+    /// Moves the session when this machine's address has changed: once for each change, since
+    /// moving as a poke loses connections behind some NATs.
+    fn follow(&self, agent: &Agent, watch: &mut Watch) -> bool {
+        let Some((before, now)) = watch.change() else {
+            return false;
+        };
+        let port = |dialer: &Dialer| dialer.local().map_or(0, |local| local.port());
+        let from = SocketAddr::new(before, port(self.dialer));
+        if let Err(error) = self.dialer.rebind() {
+            warn!(%error, "cannot move to the new address; the old socket stays");
+            return false;
+        }
+        let to = SocketAddr::new(now, port(self.dialer));
+        agent.status.emit(Event::Migrated { from, to });
+        true
     }
 }
 
@@ -177,7 +204,8 @@ impl Leaving {
             debug!("exchanges in flight were given up after the grace period");
         }
         self.connection.close(Close::Goodbye, "");
-        self.exchanges.tasks.drain(Duration::from_secs(1)).await;
+        self.exchanges.open.drain(FAREWELL).await;
+        self.exchanges.accepting.drain(FAREWELL).await;
         // The relay should hear it, but need not.
         drop(timeout(FAREWELL, self.dialer.wait_idle()).await);
     }
@@ -191,19 +219,16 @@ impl Leaving {
             () = tokio::time::sleep(grace + FAREWELL) => {}
         }
         self.connection.close(Close::Goodbye, "");
-        self.exchanges.tasks.abort();
+        self.exchanges.abort();
         drop((self.sender, self.receiver));
     }
 
     /// Ends when no exchange is open, or the connection is gone.
     async fn finished(&mut self) {
-        let mut ticks = interval(Duration::from_millis(20));
-        while self.exchanges.open.load(Ordering::Relaxed) > 0 {
-            tokio::select! {
-                biased;
-                _ = self.connection.closed() => return,
-                _ = ticks.tick() => {}
-            }
+        tokio::select! {
+            biased;
+            _ = self.connection.closed() => return,
+            () = self.exchanges.open.ended() => {}
         }
         // Exchanges that ended here are still on their way to the relay, if that is there at all.
         drop(timeout(FAREWELL, self.flushed()).await);

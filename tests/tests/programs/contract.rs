@@ -333,5 +333,9 @@ async fn a_second_agent_of_one_identity_takes_over_and_the_first_stops() {
     let again = second.line("online", event("online")).await;
     assert_eq!(again["url"], online["url"]);
     assert_eq!(first.ended().await, Some(77));
-    assert!(first.errors().contains("took it over"), "{}", first.errors());
+    assert!(
+        first.errors().contains("took it over"),
+        "{}",
+        first.errors()
+    );
 }

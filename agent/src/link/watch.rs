@@ -1,0 +1,80 @@
+//! Notices that this machine's way to the relay begins at another address, so that the session moves
+//! with it at once.
+//!
+//! A socket that is bound to no address follows the routes by itself, but silently: a session that
+//! only receives would send nothing, and the relay would go on sending to where we were. While there
+//! is no route at all, nothing is reported: there is nowhere to move to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// Where the way to the relay begins, as last seen.
+#[derive(Debug)]
+pub(super) struct Watch<F = fn(SocketAddr) -> Option<IpAddr>> {
+    relay: SocketAddr,
+    last: Option<IpAddr>,
+    look: F,
+}
+
+impl Watch {
+    /// Watches the way to `relay`.
+    pub(super) fn new(relay: SocketAddr) -> Self {
+        Self::with(relay, source)
+    }
+}
+
+impl<F: FnMut(SocketAddr) -> Option<IpAddr>> Watch<F> {
+    fn with(relay: SocketAddr, mut look: F) -> Self {
+        Self {
+            relay,
+            last: look(relay),
+            look,
+        }
+    }
+
+    /// The address until now and the new one, if it has changed.
+    pub(super) fn change(&mut self) -> Option<(IpAddr, IpAddr)> {
+        let now = (self.look)(self.relay)?;
+        let before = self.last.replace(now)?;
+        (before != now).then_some((before, now))
+    }
+}
+
+/// The address that the system would send from; nothing is sent.
+fn source(relay: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match relay {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(relay).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_is_reported_once_and_no_route_is_no_change() {
+        let [home, phone] = ["192.0.2.1", "198.51.100.7"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let seen = [
+            Some(home),
+            Some(home),
+            None,
+            Some(home),
+            Some(phone),
+            Some(phone),
+            None,
+        ];
+        let mut seen = seen.into_iter();
+        let mut watch = Watch::with(([203, 0, 113, 1], 443).into(), |_| seen.next().unwrap());
+        let changes: Vec<_> = (0..6).map(|_| watch.change()).collect();
+        assert_eq!(changes, [None, None, None, Some((home, phone)), None, None]);
+    }
+
+    #[test]
+    fn the_way_to_loopback_begins_on_loopback() {
+        let ip = source(([127, 0, 0, 1], 443).into()).unwrap();
+        assert!(ip.is_loopback());
+    }
+}
