@@ -22,7 +22,7 @@ check: tools
 # The large transfers of the tests again and again, for an hour.
 soak: tools programs
 	cargo build --locked --release --workspace --bins
-	timeout 3600 sh -c 'while ADIT_SOAK=1 cargo test --locked --release --test programs transfers; do :; done' \
+	timeout 3600 sh -c 'while cargo test --locked --release --test programs transfers; do :; done' \
 	  || test $$? -eq 124
 
 # Every decoder with random input, a minute each; needs a nightly toolchain and cargo-fuzz.

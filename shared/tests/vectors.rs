@@ -388,13 +388,13 @@ fn refusal(what: &str, bytes: &[u8]) -> &'static str {
         Err(Malformed::Incomplete) => "incomplete",
         Err(Malformed::Invalid(_)) => "invalid",
     };
-    let shared = Bytes::copy_from_slice(bytes);
+    let mut shared = Bytes::copy_from_slice(bytes);
     match what {
         "varint" => malformed(varint::get(&mut &bytes[..]).map(drop)),
         "control" => malformed(Message::decode(&mut BytesMut::from(bytes)).map(drop)),
         "request head" => malformed(Request::decode(shared).map(drop)),
         "response head" => malformed(Response::decode(shared).map(drop)),
-        "fields" => malformed(head::decode_fields(&mut shared.clone()).map(drop)),
+        "fields" => malformed(head::decode_fields(&mut shared).map(drop)),
         stream => {
             let side = side(stream.strip_suffix(" stream").unwrap());
             let kinds = [1, 3, bytes.len().max(1)].map(|piece| match read(side, bytes, piece).1 {
@@ -564,7 +564,7 @@ fn number(json: &Value) -> u64 {
 }
 
 fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.len() % 2 == 0 && text.is_ascii(), "{text}");
+    assert!(text.len().is_multiple_of(2) && text.is_ascii(), "{text}");
     let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(byte).collect()
 }

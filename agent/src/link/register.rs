@@ -6,6 +6,7 @@ use adit_shared::control::{ControlError, Receiver, Sender};
 use adit_shared::quic::endpoint::Dialer;
 use adit_shared::quic::{Connection, Lost, ReadError, WriteError};
 use adit_shared::stream::{RecvHalf, SendHalf};
+use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Claim, EXPORTER_LABEL, Hello, Message, Refusal};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -41,10 +42,14 @@ pub(super) async fn register(
     connection: Connection,
     again: bool,
 ) -> Result<Registered, RegisterError> {
-    match timeout(PATIENCE, converse(agent, dialer, &connection, again)).await {
-        Ok(registered) => registered,
-        Err(_) => Err(RegisterError::Silent),
-    }
+    let registered = timeout(PATIENCE, converse(agent, dialer, &connection, again)).await;
+    registered
+        .unwrap_or(Err(RegisterError::Silent))
+        .inspect_err(|error| match error {
+            RegisterError::Protocol(what) => connection.close(Close::Protocol, what),
+            RegisterError::Silent => connection.close(Close::Timeout, "no answer to the hello"),
+            _ => connection.close(Close::Goodbye, ""),
+        })
 }
 
 async fn converse(
@@ -56,9 +61,8 @@ async fn converse(
     let (send, recv) = connection.open().await?;
     let mut sender = Sender::new(SendHalf::new(send));
     let mut receiver = Receiver::new(RecvHalf::new(recv));
-    sender
-        .send(&Message::Hello(hello(agent, connection)))
-        .await?;
+    let hello = hello(agent, connection).ok_or(RegisterError::NoProof)?;
+    sender.send(&Message::Hello(hello)).await?;
     // The claims go out before the welcome comes: that saves a round trip.
     for tunnel in &agent.config.tunnels {
         let claim = Claim {
@@ -130,20 +134,21 @@ async fn converse(
     })
 }
 
-fn hello(agent: &Agent, connection: &Connection) -> Hello {
+fn hello(agent: &Agent, connection: &Connection) -> Option<Hello> {
+    let material = connection.export(EXPORTER_LABEL)?;
     let token = agent
         .config
         .token
         .as_ref()
         .map_or("", |token| token.reveal());
-    Hello {
+    Some(Hello {
         key: agent.identity.public_key(),
-        signature: agent.identity.sign(&connection.export(EXPORTER_LABEL)),
+        signature: agent.identity.sign(&material),
         instance: agent.instance,
         token: token.to_owned(),
         version: concat!("agent/", env!("CARGO_PKG_VERSION")).into(),
         exchanges: adit_shared::quic::tuning::EXCHANGES.into(),
-    }
+    })
 }
 
 fn label(agent: &Agent, id: u64) -> Option<String> {
@@ -163,6 +168,9 @@ pub(super) enum RegisterError {
     /// The control stream failed.
     #[error(transparent)]
     Control(ControlError),
+    /// TLS gives nothing to sign.
+    #[error("the TLS connection gives nothing to prove the identity with")]
+    NoProof,
     /// The relay said nothing.
     #[error("the relay did not answer the hello")]
     Silent,

@@ -54,6 +54,10 @@ pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) 
         result = answer(&mut send, parts, head, tunnel, upstream, &mut record) => result,
         _ = gone => Err(ServeError::VisitorLeft),
     };
+    if result.is_ok() && agent.tasks.is_stopped() {
+        // The connection is closed when the last exchange has ended: not before the relay has it.
+        drop(timeout(ARRIVAL, send.stopped()).await);
+    }
     if let Err(error) = &result {
         debug!(side = error.side(), error = %chain(error), "exchange not served to its end");
         send.reset(error.code());
@@ -280,5 +284,7 @@ impl<'a> Record<'a> {
 
 /// How long the relay may take to a whole request head.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long the end of an exchange may take to arrive while the agent stops.
+const ARRIVAL: Duration = Duration::from_secs(1);
 /// Interim heads that may wait for the relay.
 const INTERIM: usize = 8;

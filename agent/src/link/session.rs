@@ -152,7 +152,10 @@ impl Control<'_> {
                 Ok(Some(_)) => {
                     return Why::Broken(ControlError::Malformed("a message out of order"));
                 }
-                Ok(None) => return Why::Lost(self.connection.closed().await),
+                Ok(None) => {
+                    let what = "the relay ended the control stream";
+                    return Why::Broken(ControlError::Malformed(what));
+                }
                 Err(error) => return broken(error),
             }
         }

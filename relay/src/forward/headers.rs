@@ -36,6 +36,10 @@ pub fn take_authority(
     };
     match (uri.authority(), first, from_field) {
         (None, Some(value), Some(host)) => Ok((value, host)),
+        // A target that is an authority alone is for CONNECT (RFC 9112 section 3.2.3).
+        (Some(_), ..) if version < Version::HTTP_2 && uri.scheme().is_none() => {
+            Err(BadAuthority::Invalid)
+        }
         (Some(authority), value, from_field) => {
             let host = parse(authority.as_str())?;
             if from_field.is_some_and(|field| field != host) {
@@ -273,6 +277,10 @@ mod tests {
             Err(BadAuthority::Disagree)
         );
         assert_eq!(authority(h1, "http://a/", &[]), Err(BadAuthority::Missing));
+        assert_eq!(
+            authority(h1, "a.example", &["a.example"]),
+            Err(BadAuthority::Invalid)
+        );
         assert_eq!(authority(h2, "https://a/", &[]), Ok("a".into()));
         assert_eq!(
             authority(h2, "https://a/", &["b"]),

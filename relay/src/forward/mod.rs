@@ -135,6 +135,9 @@ impl Forward {
         if self.head.is_exceeded(target, fields) {
             return Err(ForwardError::HeadTooLarge);
         }
+        if parts.method == Method::CONNECT {
+            return Err(ForwardError::Connect);
+        }
         let (authority, host) = headers::take_authority(parts.version, &parts.uri, fields)?;
         access.host(&host);
         if visitor
@@ -143,9 +146,6 @@ impl Forward {
             .is_some_and(|name| *name != host)
         {
             return Err(ForwardError::Misdirected);
-        }
-        if parts.method == Method::CONNECT {
-            return Err(ForwardError::Connect);
         }
         let route = self.routes.find(&host).ok_or(ForwardError::Unknown)?;
         headers::strip_hop_by_hop(fields);
@@ -160,13 +160,13 @@ impl Forward {
             && fields
                 .get(EXPECT)
                 .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let target = parts.uri.into_parts().path_and_query;
+        let target = origin_form(parts.uri.into_parts().path_and_query);
         let head = Box::new(head::Request {
             tunnel: 0,
             method: parts.method,
             https: visitor.https,
             authority,
-            target: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
+            target,
             end: end && protocol.is_none(),
             protocol,
             fields: parts.headers,
@@ -257,6 +257,17 @@ impl Forward {
     fn trusts(&self, visitor: &Visitor) -> bool {
         let ip = visitor.remote.ip().to_canonical();
         self.trusted_proxies.iter().any(|net| net.contains(&ip))
+    }
+}
+
+/// The target as an origin sees it: an absolute one without a path asks for `/`
+/// (RFC 9112 section 3.2.1).
+fn origin_form(target: Option<PathAndQuery>) -> PathAndQuery {
+    let rooted = |target: &PathAndQuery| format!("/{}", target.as_str()).parse();
+    match target {
+        Some(target) if target.as_str().starts_with('?') => rooted(&target).unwrap_or(target),
+        Some(target) => target,
+        None => PathAndQuery::from_static("/"),
     }
 }
 

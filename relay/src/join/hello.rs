@@ -24,11 +24,10 @@ pub(super) async fn read(
         return Err(Refusal::NotAHello);
     };
     // The proof comes before the token: a stranger learns nothing about tokens.
-    if !identity::verify(
-        &hello.key,
-        &connection.export(EXPORTER_LABEL),
-        &hello.signature,
-    ) {
+    let proved = connection
+        .export(EXPORTER_LABEL)
+        .is_some_and(|material| identity::verify(&hello.key, &material, &hello.signature));
+    if !proved {
         return Err(Refusal::Signature);
     }
     let grant = match auth.check(&hello.token) {

@@ -202,8 +202,14 @@ impl Join {
                     if let ControlError::Malformed(what) = error {
                         session.close(Close::Protocol, what);
                     }
-                    let why = session.connection().close_reason();
-                    info!(%error, why = why.map(tracing::field::display), "agent lost");
+                    match session.connection().close_reason() {
+                        Some(Lost::Closed {
+                            code: Close::Goodbye,
+                            ..
+                        }) => info!("agent left"),
+                        Some(why) => info!(%why, "agent lost"),
+                        None => info!(%error, "agent lost"),
+                    }
                 }
             }
             claims.end().await;

@@ -3,9 +3,9 @@
 //! `application_id` says that a file is ours and `user_version` how many steps it has taken. A step
 //! that was released is never changed; new ones are added at the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use thiserror::Error;
 
 /// Sets the connection up and brings the tables up to date.
@@ -14,11 +14,33 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), SchemaError> {
     identify(db)?;
     // The write-ahead log lets `relay token` write while the relay reads; FULL keeps what was
     // answered through a power cut.
-    db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    keep_log(db)?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update_and_check(None, "journal_size_limit", LOG_LIMIT, |_| Ok(()))?;
     migrate(db)
+}
+
+/// Switches to the write-ahead log, once. While another process does the same, SQLite does not wait
+/// but says that it is busy.
+fn keep_log(db: &Connection) -> Result<(), SchemaError> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        let switched = db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
+        match switched {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                std::thread::park_timeout(AGAIN);
+            }
+            switched => return Ok(switched?),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 /// How many steps the database has taken, if it is ours or empty.
@@ -91,6 +113,8 @@ impl From<rusqlite::Error> for SchemaError {
 /// `ADIT`.
 const APPLICATION: i32 = 0x4144_4954;
 
+/// How soon to try again what another process is doing.
+const AGAIN: Duration = Duration::from_millis(5);
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
 

@@ -61,6 +61,10 @@ async fn an_absolute_target_reaches_the_origin_as_a_path() {
         Connection: close\r\n\r\n";
     assert_eq!(world.say(request).await.status, 200);
     assert!(heard.lock().await.starts_with("GET /x?y HTTP/1.1\r\n"));
+    let request = b"GET http://app.localhost?y HTTP/1.1\r\nHost: app.localhost\r\n\
+        Connection: close\r\n\r\n";
+    assert_eq!(world.say(request).await.status, 200);
+    assert!(heard.lock().await.starts_with("GET /?y HTTP/1.1\r\n"));
 }
 
 #[tokio::test]

@@ -15,4 +15,5 @@ mod hostile;
 mod interim;
 mod names;
 mod streaming;
+mod streams;
 mod switch;

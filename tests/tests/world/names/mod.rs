@@ -1,28 +1,20 @@
 //! Names and trust: who gets which name, who keeps it, and who is let in at all.
 
-use std::path::Path as FilePath;
-use std::sync::Arc;
+pub(crate) mod tokens;
+mod trust;
+
 use std::time::{Duration, Instant};
 
 use adit_agent::config::{Config as AgentConfig, RelayAddress};
 use adit_agent::link::Stop;
 use adit_agent::status::Event;
-use adit_relay::auth::Token;
-use adit_relay::store::{self, tokens};
-use adit_shared::identity::Identity;
-use adit_shared::quic::tls::{self, Trust, read_certificates};
-use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Message, Refusal};
 use adit_tests::origin::Origin;
 use adit_tests::path::Faults;
-use adit_tests::visit::parse;
 use adit_tests::world::Agent;
 use adit_tests::{Path, World, eventually, soon};
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
 
 use super::hostile::Evil;
 
@@ -334,263 +326,8 @@ async fn names_survive_a_restart_of_the_relay() {
     assert_eq!(world.get("shop", "/").await.status, 200);
 }
 
-/// A relay that lets nobody in without a token, and one for each of these lists of names.
-async fn guarded<const N: usize>(names: [&[&str]; N]) -> (World, [Token; N]) {
-    let tokens = names.map(|_| Token::generate().unwrap());
-    let made = tokens.clone();
-    let world = World::with(move |config| {
-        config.open = false;
-        for (token, names) in made.iter().zip(names) {
-            keep(&config.state_dir, token, names);
-        }
-    })
-    .await;
-    (world, tokens)
-}
-
-/// What `relay token create` does.
-pub(super) fn keep(state_dir: &FilePath, token: &Token, names: &[&str]) {
-    let record = tokens::Record {
-        id: token.id().to_string(),
-        hash: token.hash(),
-        label: String::new(),
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-        created_at: store::now(),
-        last_used_at: None,
-        revoked_at: None,
-    };
-    tokens::create(&store::connect(state_dir).unwrap(), &record).unwrap();
-}
-
-/// What `relay token revoke` does.
-fn revoke(world: &World, token: &Token) {
-    let db = store::connect(&world.state().join("relay")).unwrap();
-    assert!(tokens::revoke(&db, token.id().as_str(), store::now()).unwrap());
-}
-
-fn with_token(mut config: AgentConfig, token: &str) -> AgentConfig {
-    config.token = (!token.is_empty()).then(|| token.parse().unwrap());
-    config
-}
-
-#[tokio::test]
-async fn each_bad_token_is_refused_with_a_sentence_of_its_own() {
-    let (world, [good, ended]) = guarded([&["*"], &["*"]]).await;
-    revoke(&world, &ended);
-    let config = with_token(world.agent_config("", "echo"), ended.reveal());
-    // The relay looks once a second, so the first may have been let in for that long.
-    turned_away(&mut Agent::start(config.clone())).await;
-    let message = turned_away(&mut Agent::start(config)).await;
-    assert_eq!(
-        message,
-        "the token was revoked: ask the operator of the relay for a new one"
-    );
-
-    let text = good.reveal();
-    let unknown = Token::generate().unwrap();
-    let mistyped = format!(
-        "{}{}",
-        &text[..51],
-        if text.ends_with('a') { 'b' } else { 'a' }
-    );
-    for (token, sentence) in [
-        ("", "this relay asks for a token"),
-        ("hunter2", "a token begins with `adit_`"),
-        (&text[..40], "the token is cut"),
-        (&*format!("{text}x"), "something added to it"),
-        (&*mistyped, "the token is mistyped"),
-        (unknown.reveal(), "does not know the token"),
-    ] {
-        let mut agent = Agent::start(with_token(world.agent_config("shop", "echo"), token));
-        let message = turned_away(&mut agent).await;
-        assert!(message.contains(sentence), "{token}: {message}");
-        assert!(token.is_empty() || !message.contains(token), "{message}");
-    }
-    assert_eq!(world.get("shop", "/").await.error(), Some("unknown-name"));
-    Agent::start(with_token(world.agent_config("shop", "echo"), text))
-        .online()
-        .await;
-}
-
-#[tokio::test]
-async fn a_token_allows_the_names_of_its_patterns_only() {
-    let (world, [token]) = guarded([&["app-*", "*.customer.com"]]).await;
-    let config = |name: &str| with_token(world.agent_config(name, "echo"), token.reveal());
-
-    let mut allowed = Agent::start(config("app-1"));
-    allowed.online().await;
-    assert_eq!(world.get("app-1", "/").await.status, 200);
-
-    assert_eq!(
-        refused(config("shop")).await,
-        (
-            "not-allowed",
-            "the token does not cover shop, only app-*, *.customer.com".to_owned()
-        )
-    );
-    let (reason, message) = refused(config("")).await;
-    assert_eq!(reason, "not-allowed");
-    assert!(
-        message.contains("only app-*, *.customer.com; ask for one of these with --subdomain"),
-        "{message}"
-    );
-
-    let mut own = config("");
-    own.tunnels[0].host = Some("www.customer.com".parse().unwrap());
-    Agent::start(own.clone()).online().await;
-    own.tunnels[0].host = Some("www.customer.org".parse().unwrap());
-    assert_eq!(refused(own).await.0, "not-allowed");
-}
-
-#[tokio::test]
-async fn a_token_with_many_patterns_still_says_what_it_allows() {
-    let names: Vec<String> = (0..100).map(|n| format!("customer-{n:04}-*")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let (world, [token]) = guarded([&names]).await;
-    for name in ["", "shop"] {
-        let config = with_token(world.agent_config(name, "echo"), token.reveal());
-        let (reason, message) = refused(config).await;
-        assert_eq!(reason, "not-allowed");
-        assert!(message.contains("customer-0000-*"), "{message}");
-    }
-}
-
-#[tokio::test]
-async fn agents_with_one_token_share_its_names() {
-    let (world, [ours, theirs]) = guarded([&["*"], &["*"]]).await;
-    let (one, two) = (word("one").await, word("two").await);
-    let config = |origin: &Origin, token: &Token| {
-        with_token(world.agent_config("shop", &url(origin)), token.reveal())
-    };
-    let mut first = Agent::start(config(&one, &ours));
-    first.online().await;
-    assert_eq!(refused(config(&two, &theirs)).await.0, "taken");
-    assert_eq!(world.get("shop", "/").await.text(), "one");
-
-    let mut colleague = Agent::start(config(&two, &ours));
-    colleague.online().await;
-    assert_eq!(world.get("shop", "/").await.text(), "two");
-    let message = turned_away(&mut first).await;
-    assert!(message.contains("shop.localhost"), "{message}");
-}
-
-#[tokio::test]
-async fn a_token_that_is_revoked_ends_its_sessions_within_three_seconds() {
-    let (world, [good, bad]) = guarded([&["*"], &["*"]]).await;
-    let config =
-        |name: &str, token: &Token| with_token(world.agent_config(name, "echo"), token.reveal());
-    let mut stays = Agent::start(config("stays", &good));
-    stays.online().await;
-    let mut goes = Agent::start(config("goes", &bad));
-    goes.online().await;
-    assert_eq!(world.get("goes", "/").await.status, 200);
-
-    let begun = Instant::now();
-    revoke(&world, &bad);
-    let message = turned_away(&mut goes).await;
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
-    assert!(message.contains("revoked"), "{message}");
-    assert_eq!(world.get("stays", "/").await.status, 200);
-    let again = &mut Agent::start(config("goes", &bad));
-    assert!(turned_away(again).await.contains("revoked"));
-}
-
-#[tokio::test]
-async fn an_agent_connects_only_to_the_relay_that_it_trusts() {
-    let (world, other) = (World::start().await, World::start().await);
-    let wrong_pin = format!("sha256:{}", "0a".repeat(32)).parse().unwrap();
-    let wrong_ca = read_certificates(&other.ca()).unwrap();
-    let mut config = world.agent_config("shop", "echo");
-    config.once = true;
-    for trust in [
-        Trust::Pin(wrong_pin),
-        Trust::Pin(other.pin()),
-        Trust::Roots(wrong_ca),
-    ] {
-        config.trust = Some(trust.clone());
-        match Agent::start(config.clone()).ended().await {
-            Err(Stop::Unreachable(why)) => {
-                assert!(
-                    why.contains("could not prove who it is"),
-                    "{trust:?}: {why}"
-                );
-            }
-            other => panic!("{trust:?}: {other:?}"),
-        }
-    }
-    assert_eq!(world.get("shop", "/").await.error(), Some("unknown-name"));
-
-    config.trust = Some(Trust::Pin(world.pin()));
-    Agent::start(config).online().await;
-}
-
-#[tokio::test]
-async fn a_hello_that_was_signed_for_another_connection_is_refused() {
-    let world = World::start().await;
-    let victim = Evil::dial(&world).await;
-    let mut thief = Evil::dial(&world).await;
-    thief.tell(&Message::Hello(victim.hello())).await;
-    let (code, why) = thief.closed().await;
-    assert_eq!(code, Close::Refused);
-    assert_eq!(why, "the signature does not belong to the identity");
-
-    // Nor does a key help whose owner signed nothing.
-    let mut liar = Evil::dial(&world).await;
-    let mut hello = liar.hello();
-    hello.key = Identity::generate().unwrap().public_key();
-    liar.tell(&Message::Hello(hello)).await;
-    assert_eq!(liar.closed().await.0, Close::Refused);
-    assert_eq!(sessions(&world).await, 0);
-}
-
-#[tokio::test]
-async fn an_own_domain_is_claimed_and_served() {
-    let world = World::start().await;
-    let origin = word("customer").await;
-    let agent = world
-        .agent_with("", &url(&origin), |config| {
-            config.tunnels[0].host = Some("Shop.Example.com".parse().unwrap());
-        })
-        .await;
-    let port = world.http.port();
-    assert_eq!(agent.url, format!("http://shop.example.com:{port}"));
-    let request = b"GET / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n";
-    assert_eq!(world.say(request).await.text(), "customer");
-    let answer = parse(&world.raw_tls("shop.example.com", request).await);
-    assert_eq!(answer.text(), "customer");
-    let other = b"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
-    assert_eq!(world.say(other).await.error(), Some("unknown-name"));
-}
-
-#[tokio::test]
-async fn each_name_has_a_certificate_of_its_own() {
-    let world = World::start().await;
-    let _one = world.agent_with("one", "echo", |_| {}).await;
-    let _two = world.agent_with("two", "echo", |_| {}).await;
-    let one = certificate(&world, "one.localhost").await;
-    let two = certificate(&world, "two.localhost").await;
-    let says = |certificate: &[u8], text: &str| {
-        let text = text.as_bytes();
-        certificate.windows(text.len()).any(|window| window == text)
-    };
-    assert!(says(&one, "one.localhost") && says(&two, "two.localhost"));
-    assert!(!says(&one, "two.localhost") && !says(&one, "*.localhost"));
-}
-
-/// The certificate that the relay shows to visitors of `host`, after checking it with the CA.
-async fn certificate(world: &World, host: &str) -> CertificateDer<'static> {
-    let trust = Trust::Roots(read_certificates(&world.ca()).unwrap());
-    let connector = TlsConnector::from(Arc::new(tls::client(&trust, &[b"http/1.1"]).unwrap()));
-    let stream = TcpStream::connect(world.https).await.unwrap();
-    let name = host.to_owned().try_into().unwrap();
-    let stream = soon("a handshake", connector.connect(name, stream)).await;
-    let stream = stream.unwrap();
-    stream.get_ref().1.peer_certificates().unwrap()[0].clone()
-}
-
 /// How many agents the relay has.
-pub(super) async fn sessions(world: &World) -> u64 {
+pub(crate) async fn sessions(world: &World) -> u64 {
     let answer = world.admin_text("/api/v1/status").await;
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let status: serde_json::Value = serde_json::from_str(body).unwrap();
