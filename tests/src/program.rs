@@ -119,6 +119,8 @@ impl Program {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status =
             status.unwrap_or_else(|_| panic!("{} did not end\n{}", self.name, self.errors()));
+        // What it wrote last may still be on its way.
+        drop(tokio::time::timeout(PATIENCE, self.tasks.ended()).await);
         status.unwrap().code()
     }
 

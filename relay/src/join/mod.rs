@@ -205,8 +205,10 @@ impl Join {
                     match session.connection().close_reason() {
                         Some(Lost::Closed {
                             code: Close::Goodbye,
-                            ..
-                        }) => info!("agent left"),
+                            reason,
+                        }) => {
+                            info!(reason, "agent left");
+                        }
                         Some(why) => info!(%why, "agent lost"),
                         None => info!(%error, "agent lost"),
                     }
