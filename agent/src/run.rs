@@ -35,9 +35,10 @@ pub async fn run(config: Config) -> Result<(), End> {
         inspect::serve(listener, &status, &shows);
     }
 
+    let grace = config.drain_grace.max(LINGER);
     let work = async {
         let ended = link::run(config, status.clone(), tasks.clone()).await;
-        tasks.drain(LINGER).await;
+        tasks.drain(grace).await;
         ended
     };
     let ended = tokio::select! {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use adit_relay::args::Args;
 use adit_relay::command;
-use adit_relay::config::{Config, Mode};
+use adit_relay::config::{Config, Mode, local_state_dir};
 use adit_relay::{Ready, Relay};
 use adit_shared::telemetry;
 use anyhow::Context as _;
@@ -77,9 +77,12 @@ fn announce(ready: &Ready, json: bool) -> io::Result<()> {
 fn ready_line(ready: &Ready) -> String {
     let mut line = match ready.quic {
         Some(quic) => {
+            let ip = quic.ip();
             let host = match ready.mode {
-                Mode::Local => "localhost".to_owned(),
                 Mode::Public => ready.domain.to_string(),
+                Mode::Local if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
+                Mode::Local if ip.is_ipv6() => format!("[{ip}]"),
+                Mode::Local => ip.to_string(),
             };
             let port = match quic.port() {
                 443 => String::new(),
@@ -89,8 +92,10 @@ fn ready_line(ready: &Ready) -> String {
         }
         None => "ready, but not for agents (--quic off)".to_owned(),
     };
-    // On this machine the agent finds the CA by itself.
-    if ready.ca.is_some() && ready.mode == Mode::Public {
+    // On this machine the agent finds a CA by itself, where it usually is.
+    let usual = local_state_dir().map(|dir| dir.join("ca.pem")).ok();
+    let is_found = ready.mode == Mode::Local && ready.ca == usual;
+    if ready.needs_pin && !is_found {
         line.push_str(&format!(" --pin {}", ready.pin));
     }
     if !ready.open {

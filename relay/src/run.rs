@@ -62,6 +62,9 @@ pub struct Ready {
     pub pin: Pin,
     /// The file of the development CA, if that is in use.
     pub ca: Option<PathBuf>,
+    /// Whether an agent may not know the certificate otherwise: it is the development CA's, or that
+    /// of a relay in local mode.
+    pub needs_pin: bool,
     /// Who the relay is for.
     pub mode: Mode,
     /// Whether agents need no token.
@@ -112,6 +115,7 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         domain: config.domain.clone(),
         pin: certificates.pin(),
         ca: certificates.ca_path().map(Into::into),
+        needs_pin: certificates.ca_path().is_some() || config.mode == Mode::Local,
         mode: config.mode,
         open: config.open,
     };

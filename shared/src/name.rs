@@ -155,12 +155,6 @@ impl SessionId {
     }
 }
 
-impl From<u64> for SessionId {
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 impl From<SessionId> for u64 {
     fn from(id: SessionId) -> Self {
         id.0

@@ -90,11 +90,6 @@ impl Tasks {
         self.alive.wait().await;
     }
 
-    /// How many tasks run.
-    pub fn len(&self) -> usize {
-        self.alive.len()
-    }
-
     /// Whether no task runs.
     pub fn is_empty(&self) -> bool {
         self.alive.is_empty()

@@ -140,6 +140,15 @@ impl Given {
                 );
                 return Err(BadConfig::value(table.place("label"), why));
             }
+            let same_name = |other: &Tunnel| other.name.is_some() && other.name == tunnel.name;
+            let same_host = |other: &Tunnel| other.host.is_some() && other.host == tunnel.host;
+            if tunnels
+                .iter()
+                .any(|other| same_name(other) || same_host(other))
+            {
+                let why = "two tunnels ask for the same name".to_owned();
+                return Err(BadConfig::value(table.place("subdomain"), why));
+            }
             tunnels.push(tunnel);
         }
         Ok(tunnels)

@@ -9,7 +9,7 @@ mod watch;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adit_shared::backoff::Backoff;
 use adit_shared::identity::{Identity, IdentityError};
@@ -81,8 +81,11 @@ pub async fn run(config: Config, status: Status, tasks: Tasks) -> Result<(), Sto
             (Peer::new(host.clone(), *port, config.trust.as_ref())?, None)
         }
         RelayAddress::Local => {
-            let local = local::start().await?;
-            (local.peer, Some(local.relay))
+            let local = local::start(&config).await?;
+            (
+                Peer::new(local.host, local.port, Some(&local.trust))?,
+                Some(local.relay),
+            )
         }
     };
     let ended = serve(config, &peer, status, tasks).await;
@@ -130,9 +133,14 @@ impl Agent {
             let reason = match self.or_stopped(self.connect(peer, welcomed)).await {
                 None => return Stop::Asked,
                 Some(Ok(registered)) => {
-                    backoff.reset();
                     welcomed = true;
-                    match session::run(self, registered).await {
+                    let since = Instant::now();
+                    let end = session::run(self, registered).await;
+                    // A relay that lets us in and drops us at once is not to be hammered.
+                    if since.elapsed() > SETTLED {
+                        backoff.reset();
+                    }
+                    match end {
                         End::Stopped => return Stop::Asked,
                         End::Draining => {
                             debug!("relay drains; dialling again");
@@ -216,6 +224,8 @@ async fn watch_origins(agent: &Agent) {
 /// Waits between tries to reach the relay: the first is at once.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(15);
+/// A session that lasts this long has worked.
+const SETTLED: Duration = Duration::from_secs(5);
 /// How often an origin is looked for while it is down, and while it is up.
 const LOOK_SOON: Duration = Duration::from_millis(500);
 const LOOK_LATE: Duration = Duration::from_secs(10);

@@ -1,5 +1,9 @@
 //! One exchange at the agent: read the request's head, ask the origin, send the answer.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::body::recv::{FromStream, declared_length};
@@ -12,7 +16,7 @@ use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
 use adit_shared::wire::head;
 use bytes::BytesMut;
 use http::{Response, StatusCode};
-use http_body::Body as _;
+use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -80,8 +84,10 @@ async fn answer(
     let body = FromStream::new(parts, head.end, declared_length(&head.fields));
     let (interim, mut heads) = mpsc::channel(INTERIM);
     let response = {
-        let request = timeout(tunnel.origin_timeout, upstream.request(head, body, interim));
-        tokio::pin!(request);
+        let (body, progress) = Progress::of(body);
+        let request = upstream.request(head, body, interim);
+        let late = progress.stalled(tunnel.origin_timeout);
+        tokio::pin!(request, late);
         loop {
             tokio::select! {
                 biased;
@@ -90,13 +96,72 @@ async fn answer(
                     frame::put_response(&mut bytes, &head)?;
                     send.write(&mut [bytes.freeze()]).await?;
                 }
-                response = &mut request => {
-                    break response.map_err(|_| OriginError::Timeout)??;
-                }
+                response = &mut request => break response?,
+                () = &mut late => return Err(OriginError::Timeout.into()),
             }
         }
     };
     respond(send, response, record).await
+}
+
+/// A request body that tells when it was last asked for more: an origin that still takes the request
+/// is not late with its answer.
+struct Progress<B> {
+    body: B,
+    frames: Taken,
+}
+
+/// How many frames an origin has taken.
+#[derive(Clone, Default)]
+struct Taken(Arc<AtomicU64>);
+
+impl<B> Progress<B> {
+    fn of(body: B) -> (Self, Taken) {
+        let frames = Taken::default();
+        (
+            Self {
+                body,
+                frames: frames.clone(),
+            },
+            frames,
+        )
+    }
+}
+
+impl Taken {
+    /// Ends when nothing was taken for `patience`. Safe to drop.
+    async fn stalled(&self, patience: Duration) {
+        let mut before = None;
+        loop {
+            let now = self.0.load(Ordering::Relaxed);
+            if before.replace(now) == Some(now) {
+                return;
+            }
+            tokio::time::sleep(patience).await;
+        }
+    }
+}
+
+impl<B: Body + Unpin> Body for Progress<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.frames.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Sends a response that is not a switch.

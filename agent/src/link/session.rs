@@ -217,7 +217,7 @@ impl Leaving {
     async fn linger(self, grace: Duration, stop: &Tasks) {
         tokio::select! {
             biased;
-            () = stop.stopped() => {}
+            () = stop.stopped() => drop(timeout(grace, self.exchanges.open.ended()).await),
             _ = self.connection.closed() => {}
             () = tokio::time::sleep(grace + FAREWELL) => {}
         }

@@ -97,7 +97,7 @@ where
 }
 
 async fn redial(dialer: &Dialer, tasks: &Tasks) -> Result<Kept, OriginError> {
-    handshake(dialer.dial().await?.io, tasks).await
+    handshake(dialer.dial_http1().await?, tasks).await
 }
 
 /// The request as HTTP/1.1 says it.

@@ -1,7 +1,7 @@
 //! One request and its response over HTTP/2, on a connection that all requests share.
 
 use std::future::poll_fn;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use adit_shared::task::Tasks;
 use adit_shared::wire::head;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable};
+use h2::Ping;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::uri::{Authority, Scheme, Uri};
 use http::{Request, Response, Version};
@@ -22,7 +23,7 @@ use super::{InterimHeads, OriginBody, OriginError, strip_hop_by_hop};
 
 /// The one connection that requests share, once there is one.
 #[derive(Debug, Default)]
-pub struct Shared(Mutex<Option<SendRequest<Bytes>>>);
+pub struct Shared(Arc<Mutex<Option<SendRequest<Bytes>>>>);
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Option<SendRequest<Bytes>>> {
@@ -70,16 +71,23 @@ impl Shared {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(head::MAX_HEAD as u32)
             .max_send_buffer_size(SEND_BUFFER);
-        let (sender, connection) = match timeout(HANDSHAKE, builder.handshake(io)).await {
+        let (sender, mut connection) = match timeout(HANDSHAKE, builder.handshake(io)).await {
             Ok(handshake) => handshake.map_err(OriginError::Http2)?,
             Err(_) => return Err(OriginError::Timeout),
         };
+        *self.lock() = Some(sender.clone());
+        let (ping, shared) = (connection.ping_pong(), self.0.clone());
         tasks.spawn(Span::none(), async move {
             if let Err(error) = connection.await {
                 tracing::debug!(side = "origin", %error, "connection ended");
             }
+            // The origin may speak otherwise when it is back.
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
         });
-        *self.lock() = Some(sender.clone());
+        // What the origin allows is known once it has answered anything.
+        if let Some(mut ping) = ping {
+            drop(timeout(HANDSHAKE, ping.ping(Ping::opaque())).await);
+        }
         sender.ready().await.map_err(OriginError::Http2)
     }
 }

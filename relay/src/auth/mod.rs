@@ -140,6 +140,15 @@ impl Auth {
         Ok(ended)
     }
 
+    /// Whether the token allows anything, as far as is known.
+    pub fn is_good(&self, token: TokenId) -> bool {
+        let Mode::Tokens { known, .. } = &*self.0 else {
+            return true;
+        };
+        let known = known.read().unwrap_or_else(PoisonError::into_inner);
+        known.tokens.get(&token).is_some_and(|entry| !entry.revoked)
+    }
+
     /// Notes for `relay token list` that an agent came with the token. Safe to drop.
     ///
     /// # Errors

@@ -23,11 +23,6 @@ enum Shape {
 }
 
 impl Pattern {
-    /// Any name, but no own host: `*`.
-    pub fn any_name() -> Self {
-        Self(Shape::Around(String::new(), String::new()))
-    }
-
     /// Any name and any own host: `**`.
     pub fn everything() -> Self {
         Self(Shape::Everything)

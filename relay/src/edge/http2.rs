@@ -86,6 +86,7 @@ async fn stream(
     mut respond: SendResponse<Bytes>,
 ) {
     let (mut parts, recv) = request.into_parts();
+    let is_head = parts.method == Method::HEAD;
     let protocol = parts.extensions.remove::<Protocol>();
     let protocol = protocol.and_then(|text| HeaderValue::from_str(text.as_str()).ok());
     // An extended CONNECT (RFC 8441) travels as what HTTP/1.1 would have said.
@@ -130,7 +131,8 @@ async fn stream(
     let result = match reply {
         Reply::Response(response) => {
             let (parts, body) = response.into_parts();
-            let end = body.is_end_stream();
+            // The relay's own answers have a body even where none may be sent.
+            let end = is_head || body.is_end_stream();
             match respond.send_response(Response::from_parts(parts, ()), end) {
                 Ok(_) if end => Ok(()),
                 Ok(mut send) => body::send(body, &mut send)
@@ -205,11 +207,12 @@ impl http_body::Body for Either {
 }
 
 /// Bytes of one upload that may be under way.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// Bytes of all uploads of one visitor that may be under way.
-const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAM_WINDOW: u32 = 512 << 10;
 /// Requests of one visitor at a time.
-const STREAMS: u32 = 256;
+const STREAMS: u32 = 128;
+/// Bytes of all uploads of one visitor that may be under way: never what binds, or slow uploads would
+/// stop the others of a proxy that carries many visitors.
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 /// Bytes of one head; the service's own limit is lower, and answers with a code.
 const HEAD: u32 = 128 << 10;
 /// Bytes of one response that may wait for the socket.

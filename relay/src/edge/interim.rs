@@ -35,11 +35,6 @@ impl<T> InterimIo<T> {
             slot,
         )
     }
-
-    /// The connection underneath.
-    pub fn into_inner(self) -> T {
-        self.io
-    }
 }
 
 /// Where a head waits for the moment between responses.

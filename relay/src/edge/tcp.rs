@@ -10,7 +10,7 @@ use std::time::Duration;
 use adit_shared::name::Host;
 use bytes::{Buf as _, BytesMut};
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -122,6 +122,8 @@ async fn connection(
 ) {
     // Small responses must not wait for an acknowledgement of the one before.
     drop(stream.set_nodelay(true));
+    // A visitor that vanished without a word is noticed though nothing is sent to it.
+    drop(SockRef::from(&stream).set_tcp_keepalive(&KEEP_ALIVE));
     let visitor = Visitor {
         remote,
         https: false,
@@ -242,6 +244,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// After a minute of silence, then every quarter of one.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15));
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How long accepting pauses when the system has no room.

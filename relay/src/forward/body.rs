@@ -160,10 +160,6 @@ impl Access {
         })
     }
 
-    pub(super) fn id(&self) -> &RequestId {
-        &self.id
-    }
-
     pub(super) fn host(&mut self, host: &Host) {
         self.host = Some(host.clone());
     }

@@ -210,9 +210,8 @@ pub fn request_id(fields: &mut HeaderMap) -> RequestId {
         return id;
     }
     let id = RequestId::fresh();
-    if brought.is_none()
-        && let Ok(value) = HeaderValue::from_str(id.as_str())
-    {
+    fields.remove(&X_REQUEST_ID);
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         fields.insert(&X_REQUEST_ID, value);
     }
     id

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adit_shared::body::recv::declared_length;
 use adit_shared::body::send::{self, SendError};
@@ -31,6 +31,7 @@ use http_body::Body as HttpBody;
 use ipnet::IpNet;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use self::body::{Access, Outcome, ResponseBody};
@@ -189,10 +190,18 @@ impl Forward {
             mut head,
             expects,
         } = outbound;
-        let serving = self.routes.serving(&route).await?;
+        let mut serving = self.routes.serving(&route).await?;
+        let exchange = match serving.session.open().await {
+            // Nothing was sent: whoever serves the host next may have it.
+            Err(ExchangeError::Lost(_)) => {
+                serving = self.routes.next(&route, serving.session.id).await?;
+                serving.session.open().await?
+            }
+            opened => opened?,
+        };
         head.tunnel = serving.tunnel;
         let mut bytes = exchange::encode(&head)?;
-        let (mut send, response) = serving.session.open().await?.split();
+        let (mut send, response) = exchange.split();
         let mut begun = Begun {
             response,
             upload: None,
@@ -225,7 +234,9 @@ impl Forward {
         let metrics = self.metrics.clone();
         let (abort, registration) = AbortHandle::new_pair();
         let work = async move {
-            if wait && gone.await.is_err() {
+            // An origin that does not know the expectation waits for the body (RFC 9110 section
+            // 10.1.1): so it comes after a while in any case.
+            if wait && matches!(timeout(EXPECT_AT_MOST, gone).await, Ok(Err(_))) {
                 return;
             }
             match send::send(head, body, &mut send).await {
@@ -279,6 +290,9 @@ impl HeadLimit {
             || target.len() + fields.iter().map(size).sum::<usize>() > self.bytes
     }
 }
+
+/// How long a body waits for the origin to ask for it: as long as common clients do.
+const EXPECT_AT_MOST: Duration = Duration::from_secs(1);
 
 /// A request that may be sent.
 struct Outbound {
@@ -412,11 +426,6 @@ impl Pending {
         Ok(Next::Response(
             response.map(|()| ResponseBody::new(body, upload, self.access)),
         ))
-    }
-
-    /// The request's id.
-    pub fn id(&self) -> &RequestId {
-        self.access.id()
     }
 
     /// Whether a head that says to be all declares a body nevertheless.

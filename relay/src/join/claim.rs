@@ -7,7 +7,7 @@ use adit_shared::wire::control::{Claim as Asked, Granted, MAX_TEXT, Message, Ref
 
 use super::{Join, Site};
 use crate::auth::Grant;
-use crate::route::{Claim, derive, reserved};
+use crate::route::{Claim, Who, derive, reserved};
 use crate::session::Session;
 use crate::store::{names, now};
 
@@ -69,11 +69,11 @@ impl<'a> Claims<'a> {
             return self.own_host(&asked.host, asked.tunnel);
         }
         if !asked.name.is_empty() {
-            return self.name(&asked.name, asked.tunnel);
+            return self.name(&asked.name, asked.tunnel, Who::Group);
         }
         let mut refusal = None;
         for name in derive::candidates(&self.session.owner, &asked.label) {
-            match self.name(name.as_str(), asked.tunnel) {
+            match self.name(name.as_str(), asked.tunnel, Who::Identity) {
                 Ok(claim) => return Ok(claim),
                 Err(why) => refusal = refusal.or(Some(why)),
             }
@@ -95,7 +95,7 @@ impl<'a> Claims<'a> {
         })
     }
 
-    fn name(&self, text: &str, tunnel: u64) -> Result<Claim, (Refusal, String)> {
+    fn name(&self, text: &str, tunnel: u64, who: Who) -> Result<Claim, (Refusal, String)> {
         let invalid = |why: String| (Refusal::Invalid, why);
         let name: Name = text
             .parse()
@@ -111,6 +111,7 @@ impl<'a> Claims<'a> {
         self.take(
             &host.map_err(|error| invalid(format!("{name}: {error}")))?,
             tunnel,
+            who,
         )
     }
 
@@ -126,10 +127,10 @@ impl<'a> Claims<'a> {
         }
         // A host under the relay's domain is a name, with the rules of names.
         if let Some(label) = host.label_under(domain) {
-            return self.name(label, tunnel);
+            return self.name(label, tunnel, Who::Group);
         }
         self.allowed(host.as_str())?;
-        self.take(&host, tunnel)
+        self.take(&host, tunnel, Who::Group)
     }
 
     fn allowed(&self, name: &str) -> Result<(), (Refusal, String)> {
@@ -143,10 +144,10 @@ impl<'a> Claims<'a> {
         ))
     }
 
-    fn take(&self, host: &Host, tunnel: u64) -> Result<Claim, (Refusal, String)> {
+    fn take(&self, host: &Host, tunnel: u64, who: Who) -> Result<Claim, (Refusal, String)> {
         self.join
             .routes
-            .claim(host, self.session, tunnel)
+            .claim(host, self.session, tunnel, who)
             .map_err(|_| {
                 (
                     Refusal::Taken,

@@ -106,11 +106,11 @@ impl Join {
                 }
                 Err(_) => {
                     // Under a flood, only those who really are where they say may wait.
-                    self.metrics.handshakes_failed.inc();
                     if incoming.is_validated() {
-                        incoming.refuse()
+                        self.metrics.handshakes_failed.inc();
+                        incoming.refuse();
                     } else {
-                        incoming.retry()
+                        incoming.retry();
                     }
                 }
             }
@@ -274,20 +274,14 @@ impl Join {
                 () = self.tasks.stopped() => return,
                 _ = ticks.tick() => {}
             }
-            let revoked = match self.auth.refresh().await {
-                Ok(revoked) => revoked,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look for revoked tokens");
-                    continue;
-                }
+            if let Err(error) = self.auth.refresh().await {
+                tracing::warn!(%error, "cannot look for revoked tokens");
+            }
+            // What holds is looked at, not what has just changed: a hello may have seen that first.
+            let is_over = |session: &Arc<Session>| {
+                session.token.is_some_and(|token| !self.auth.is_good(token))
             };
-            let of_revoked = |session: &Arc<Session>| {
-                session
-                    .token
-                    .as_ref()
-                    .is_some_and(|token| revoked.contains(token))
-            };
-            for session in self.sessions.list().into_iter().filter(of_revoked) {
+            for session in self.sessions.list().into_iter().filter(is_over) {
                 info!(id = %session.id, "session closed: its token was revoked");
                 session.close(Close::Refused, "the token was revoked");
             }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 /// The names to try for a tunnel, in order, until one is free: two words, then the same words with
 /// a suffix. They follow from their arguments alone.
-pub fn candidates(identity: &Fingerprint, label: &str) -> impl Iterator<Item = Name> {
+pub fn candidates(identity: &Fingerprint, label: &str) -> impl Iterator<Item = Name> + use<> {
     let mut context = Context::new(&SHA256);
     context.update(identity.as_bytes());
     context.update(label.as_bytes());

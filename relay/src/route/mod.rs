@@ -58,8 +58,8 @@ impl Routes {
         let route = Route::new(host.clone(), owner);
         let now = Instant::now();
         route.state().away_since = now.checked_sub(ago).unwrap_or(now);
-        // Its agent most likely comes back within moments of the relay's own restart.
-        route.state().expected_until = Some(now + EXPECTED);
+        // An agent that was there comes back within moments of the relay's own restart.
+        route.state().expected_until = (ago < RECENT).then_some(now + EXPECTED);
         self.hosts.insert(host, Arc::new(route));
     }
 
@@ -73,7 +73,13 @@ impl Routes {
     /// # Errors
     ///
     /// [`Taken`] when it belongs to another identity.
-    pub fn claim(&self, host: &Host, session: &Arc<Session>, tunnel: u64) -> Result<Claim, Taken> {
+    pub fn claim(
+        &self,
+        host: &Host,
+        session: &Arc<Session>,
+        tunnel: u64,
+        who: Who,
+    ) -> Result<Claim, Taken> {
         let owner = Owner {
             identity: session.owner,
             token: session.token,
@@ -86,7 +92,7 @@ impl Routes {
         let mut state = route.state();
         let served = state.served_by.is_some();
         let reserved = served || state.is_reserved(self.limits.reserve);
-        if reserved && !state.owner.allows(&owner) {
+        if reserved && !state.owner.allows(&owner, who) {
             return Err(Taken);
         }
         if let Some(old) = state.served_by.replace(session.id) {
@@ -124,18 +130,34 @@ impl Routes {
         if let Some(serving) = route.serving.borrow().clone() {
             return Ok(serving);
         }
-        // Rare: not a part of the future of every request.
-        Box::pin(self.hold(route)).await
-    }
-
-    async fn hold(&self, route: &Route) -> Result<Serving, Away> {
         if !route.is_expected() {
             return Err(Away::Absent);
         }
+        // Rare: not a part of the future of every request.
+        Box::pin(self.hold(route, None)).await
+    }
+
+    /// Who serves `route` after `gone`, whose connection was lost. Waits as
+    /// [`serving`](Self::serving) does. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Away`].
+    pub async fn next(&self, route: &Route, gone: SessionId) -> Result<Serving, Away> {
+        Box::pin(self.hold(route, Some(gone))).await
+    }
+
+    async fn hold(&self, route: &Route, gone: Option<SessionId>) -> Result<Serving, Away> {
         let _total = Held::one(&self.held, self.limits.held).ok_or(Away::Crowded)?;
         let _here = Held::one(&route.held, self.limits.held_per_host).ok_or(Away::Crowded)?;
+        let is_back = |serving: Option<&Serving>| {
+            serving.is_some_and(|serving| Some(serving.session.id) != gone)
+        };
         let mut serving = route.serving.subscribe();
-        let back = timeout(self.limits.hold, serving.wait_for(Option::is_some));
+        let back = timeout(
+            self.limits.hold,
+            serving.wait_for(|serving| is_back(serving.as_ref())),
+        );
         match back.await {
             Ok(Ok(serving)) => serving.clone().ok_or(Away::Absent),
             Ok(Err(_)) | Err(_) => Err(Away::Absent),
@@ -195,9 +217,19 @@ pub struct Owner {
 }
 
 impl Owner {
-    fn allows(&self, other: &Self) -> bool {
-        self.identity == other.identity || (self.token.is_some() && self.token == other.token)
+    fn allows(&self, other: &Self, who: Who) -> bool {
+        let by_token = self.token.is_some() && self.token == other.token;
+        self.identity == other.identity || (who == Who::Group && by_token)
     }
+}
+
+/// Who may take a host over from its owner.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// The same identity alone: for a host that nobody asked for by name.
+    Identity,
+    /// Everybody with the same token.
+    Group,
 }
 
 /// Who serves a host.
@@ -299,7 +331,7 @@ impl Claim {
         state.served_by = None;
         state.away_since = now;
         state.given_back = given_back;
-        state.expected_until = Some(now + EXPECTED);
+        state.expected_until = (!given_back).then_some(now + EXPECTED);
         drop(state);
         self.route.serving.send_replace(None);
     }
@@ -349,5 +381,8 @@ impl Drop for Held {
 /// How long requests wait for an agent at most after it was lost, and how long a lost agent's host
 /// is kept for it: longer than a change of network or a restart takes.
 const EXPECTED: Duration = Duration::from_secs(60);
+/// An agent that was seen this recently was connected when the relay stopped: what is noted of those
+/// that are is up to ten minutes old.
+const RECENT: Duration = Duration::from_secs(15 * 60);
 /// How long a host stays known, so that visitors hear "away" instead of "unknown".
 pub const KNOWN: Duration = Duration::from_secs(30 * 24 * 3600);

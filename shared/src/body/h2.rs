@@ -59,10 +59,6 @@ impl Body for FromH2 {
         if !self.data_done {
             match ready!(self.poll_data(cx)) {
                 Some(Ok(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                // The peer wants no more of the exchange but was not wrong (RFC 9113 section 8.1).
-                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => {
-                    return Poll::Ready(None);
-                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.data_done = true,
             }

@@ -162,3 +162,27 @@ async fn an_answer_before_the_end_of_the_upload_is_passed_on() {
     let response = soon("413", response).await.unwrap();
     assert_eq!(response.status(), 413);
 }
+
+#[tokio::test]
+async fn a_reset_without_an_error_is_still_a_cut() {
+    let world = World::start().await;
+    let origin = Origin::scripted(|stream| async move {
+        let Ok(mut connection) = h2::server::handshake(stream).await else {
+            return;
+        };
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let mut body = respond
+                .send_response(http::Response::new(()), false)
+                .unwrap();
+            body.send_data(Bytes::from_static(b"half"), false).unwrap();
+            body.send_reset(h2::Reason::NO_ERROR);
+        }
+    })
+    .await;
+    let _agent = world
+        .agent_with("app", &format!("h2c://{}", origin.address), |_| {})
+        .await;
+    let result = world.h2c().await.get("http://app.localhost/").await;
+    let is_whole = matches!(&result, Ok((answer, _)) if answer.status == 200);
+    assert!(!is_whole, "{result:?}");
+}

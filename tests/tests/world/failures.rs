@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adit_agent::status::Event;
 use adit_tests::World;
-use adit_tests::origin::{Origin, read_head};
+use adit_tests::origin::{Origin, read_head, read_until};
 use tokio::io::AsyncWriteExt as _;
 
 #[tokio::test]
@@ -148,4 +148,52 @@ async fn a_failing_origin_disturbs_no_other_tunnel() {
         }
     };
     tokio::join!(failing, working);
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_an_answer() {
+    let world = World::start().await;
+    let origin = Origin::serving(|request| async move {
+        use http_body_util::BodyExt as _;
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        http::Response::new(http_body_util::Full::new(body))
+    })
+    .await;
+    let url = format!("http://{}", origin.address);
+    let patience = Duration::from_millis(300);
+    let _agent = world
+        .agent_with("app", &url, |config| {
+            config.tunnels[0].origin_timeout = patience
+        })
+        .await;
+    let mut visitor = world.dial().await;
+    let head = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 6\r\n\r\n";
+    visitor.write_all(head).await.unwrap();
+    let mut ticks = tokio::time::interval(patience / 3);
+    for _ in 0..6 {
+        // The whole takes twice the patience, no piece more than a third of it.
+        ticks.tick().await;
+        visitor.write_all(b"x").await.unwrap();
+    }
+    let answer = adit_tests::soon("the body", read_until(&mut visitor, b"xxxxxx")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_of_the_relays_own_to_head_has_no_body() {
+    let world = World::start().await;
+    let request = http::Request::head("http://nobody.localhost/")
+        .body(())
+        .unwrap();
+    let (answer, _) = world
+        .h2c()
+        .await
+        .send(request, bytes::Bytes::new())
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.error()),
+        (404, Some("unknown-name"))
+    );
+    assert_eq!(answer.text(), "");
 }

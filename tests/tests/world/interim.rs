@@ -161,3 +161,21 @@ async fn continue_is_passed_on_over_http2() {
     send.send_data(Bytes::from_static(b"hello"), true).unwrap();
     assert_eq!(soon("200", response).await.unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn an_origin_that_ignores_the_expectation_gets_the_body_nevertheless() {
+    let world = World::start().await;
+    let origin = Origin::scripted(|mut stream| async move {
+        // It knows no 100, and waits for the whole request.
+        read_until(&mut stream, b"hello").await;
+        drop(stream.write_all(ANSWER.as_bytes()).await);
+    })
+    .await;
+    let _agent = world.agent("app", origin.address).await;
+    let mut visitor = world.dial().await;
+    let request = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 5\r\n\
+        Expect: 100-continue\r\n\r\nhello";
+    visitor.write_all(request).await.unwrap();
+    let answer = soon("200", read_until(&mut visitor, b"\r\n\r\nok")).await;
+    assert!(answer.contains("HTTP/1.1 200 OK\r\n"), "{answer}");
+}

@@ -181,3 +181,35 @@ fn accept(key: &str) -> String {
     // Computed by hand for a test: SHA-1 and base64 as RFC 6455 section 1.3 has them.
     adit_agent::origin::upgrade::accept_key(key)
 }
+
+#[tokio::test]
+async fn a_websocket_over_http2_reaches_an_h2c_origin_even_as_its_first_request() {
+    let world = World::start().await;
+    let origin = Origin::scripted(|stream| async move {
+        let mut builder = h2::server::Builder::new();
+        builder.enable_connect_protocol();
+        let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {
+            return;
+        };
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            assert_eq!(request.method(), Method::CONNECT);
+            let mut send = respond
+                .send_response(http::Response::new(()), false)
+                .unwrap();
+            send.send_data(Bytes::from_static(b"welcome"), true)
+                .unwrap();
+        }
+    })
+    .await;
+    let _agent = world
+        .agent_with("app", &format!("h2c://{}", origin.address), |_| {})
+        .await;
+    let request = b"GET / HTTP/1.1\r\nHost: app.localhost\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut visitor = world.dial().await;
+    visitor.write_all(request).await.unwrap();
+    let answer = soon("101", read_until(&mut visitor, b"welcome")).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
+}

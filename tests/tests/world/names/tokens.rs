@@ -173,3 +173,37 @@ async fn a_token_that_is_revoked_ends_its_sessions_within_three_seconds() {
     let again = &mut Agent::start(config("goes", &bad));
     assert!(turned_away(again).await.contains("revoked"));
 }
+
+#[tokio::test]
+async fn a_revocation_that_a_hello_sees_first_still_ends_the_sessions() {
+    let (world, [bad]) = guarded([&["*"]]).await;
+    let config = with_token(world.agent_config("goes", "echo"), bad.reveal());
+    let mut goes = Agent::start(config);
+    goes.online().await;
+    revoke(&world, &bad);
+    // An unknown token makes the relay look at once, before its watch does.
+    let unknown = Token::generate().unwrap();
+    let stranger = with_token(world.agent_config("", "echo"), unknown.reveal());
+    turned_away(&mut Agent::start(stranger)).await;
+    assert!(turned_away(&mut goes).await.contains("revoked"));
+}
+
+#[tokio::test]
+async fn a_derived_name_is_not_taken_from_a_colleague_with_the_same_token() {
+    use adit_relay::route::derive::candidates;
+    use adit_shared::identity::Identity;
+
+    let (world, [token]) = guarded([&["*"]]).await;
+    let config = with_token(world.agent_config("", "echo"), token.reveal());
+    let identity = Identity::load_or_create(&config.identity()).unwrap();
+    let mut derived = candidates(&identity.fingerprint(), "echo");
+    let (first, second) = (derived.next().unwrap(), derived.next().unwrap());
+    // The colleague has by choice what would have been derived here.
+    let theirs = with_token(world.agent_config(first.as_str(), "echo"), token.reveal());
+    let mut colleague = Agent::start(theirs);
+    colleague.online().await;
+    let mut agent = Agent::start(config);
+    agent.online().await;
+    assert!(agent.url.contains(second.as_str()), "{}", agent.url);
+    assert_eq!(world.get(first.as_str(), "/").await.status, 200);
+}
