@@ -7,8 +7,8 @@
 //! - [`status`]: the one place that knows what the agent is doing;
 //! - [`inspect`]: shows that in a browser;
 //! - [`origin`]: the way to the server beside the agent;
-//! - [`link`]: the connection to the relay, for as long as the agent runs;
 //! - [`local`]: a relay inside this process;
+//! - [`link`]: the connection to the relay, for as long as the agent runs;
 //! - [`ui`]: says what happens on the terminal;
 //! - [`command`]: what the agent does instead of opening tunnels;
 //! - [`run()`]: all of it together.

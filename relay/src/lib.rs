@@ -6,8 +6,8 @@
 //! - [`auth`]: tokens, and which names they allow;
 //! - [`args`], [`config`]: what was typed, and what it means;
 //! - [`metrics`]: what is counted;
-//! - [`session`], [`sessions`]: agents' connections;
 //! - [`exchange`]: one request and its response over one stream;
+//! - [`session`], [`sessions`]: agents' connections;
 //! - [`route`]: from a host to the session that serves it;
 //! - [`forward`]: one request from top to bottom;
 //! - [`edge`]: what visitors meet;

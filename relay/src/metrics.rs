@@ -12,8 +12,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::forward::body::Outcome;
-
 /// Counters and gauges of one relay. All updates are relaxed atomics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -37,6 +35,19 @@ pub struct Metrics {
     request_bytes: Counter<u64, AtomicU64>,
     response_bytes: Counter<u64, AtomicU64>,
     seconds: Histogram,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// With a whole response.
+    Done,
+    /// The visitor left before.
+    VisitorLeft,
+    /// The agent or the origin failed after the head: the visitor saw a reset.
+    Cut,
+    /// The relay answered for the origin.
+    Failed,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]

@@ -5,6 +5,7 @@
 //!
 //! - [`name`]: the names of things, made by parsing;
 //! - [`wire`]: the protocol `adit/1`, as bytes;
+//! - [`hop`]: header fields that are for one hop only;
 //! - [`identity`]: the key pair by which a relay knows an agent;
 //! - [`quic`]: the only place that names the QUIC library;
 //! - [`stream`]: stream halves that reset on drop;
@@ -16,6 +17,7 @@
 pub mod backoff;
 pub mod body;
 pub mod control;
+pub mod hop;
 pub mod identity;
 pub mod name;
 pub mod pump;

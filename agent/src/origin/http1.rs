@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use adit_shared::hop;
 use adit_shared::task::Tasks;
 use adit_shared::wire::head;
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tracing::Span;
 
 use super::dial::{Dialer, Io};
 use super::pool::{self, Kept, Pool};
-use super::{InterimHeads, OriginBody, OriginError, strip_hop_by_hop};
+use super::{InterimHeads, OriginBody, OriginError};
 
 /// The body of a request to the origin, whatever it comes from.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -64,7 +65,7 @@ where
     let mut request = build(head, body);
     hyper::ext::on_informational(&mut request, move |response| {
         let mut fields = response.headers().clone();
-        strip_hop_by_hop(&mut fields);
+        hop::strip(&mut fields);
         let head = head::Response {
             status: response.status(),
             fields,
@@ -80,7 +81,7 @@ where
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 let keep = pool::keep(&parts.headers);
-                strip_hop_by_hop(&mut parts.headers);
+                hop::strip(&mut parts.headers);
                 let body = Pooled::new(body, kept, pool.clone(), keep);
                 return Ok(Response::from_parts(parts, OriginBody::Http1(body)));
             }

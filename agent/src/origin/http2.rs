@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use adit_shared::body::h2::{self as body, FromH2};
+use adit_shared::hop;
 use adit_shared::task::Tasks;
 use adit_shared::wire::head;
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use super::dial::{Dialer, Io};
-use super::{InterimHeads, OriginBody, OriginError, strip_hop_by_hop};
+use super::{InterimHeads, OriginBody, OriginError};
 
 /// The one connection that requests share, once there is one.
 #[derive(Debug, Default)]
@@ -124,7 +125,7 @@ where
     });
     let response = head_of(response, interim).await?;
     let (mut parts, recv) = response.into_parts();
-    strip_hop_by_hop(&mut parts.headers);
+    hop::strip(&mut parts.headers);
     let body = Streamed {
         body: FromH2::new(recv),
         _upload: upload,

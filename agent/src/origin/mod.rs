@@ -22,8 +22,8 @@ use adit_shared::task::Tasks;
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::head;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, Response};
+use http::Response;
+use http::header::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use thiserror::Error;
@@ -287,26 +287,4 @@ impl OriginError {
             _ => "origin-reset",
         }
     }
-}
-
-/// Removes what was for the hop between origin and agent (RFC 9110 section 7.6.1).
-pub(crate) fn strip_hop_by_hop(fields: &mut HeaderMap) {
-    if fields.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = fields
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .filter(|name| *name != HOST && *name != TE)
-            .collect();
-        for name in named {
-            fields.remove(name);
-        }
-    }
-    fields.remove(CONNECTION);
-    fields.remove(TRANSFER_ENCODING);
-    fields.remove(UPGRADE);
-    fields.remove("keep-alive");
-    fields.remove("proxy-connection");
 }

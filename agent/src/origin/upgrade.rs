@@ -3,6 +3,7 @@
 use std::io;
 
 use adit_shared::body::h2::FromH2;
+use adit_shared::hop;
 use adit_shared::pump::{H2Sink, QuicSource, SocketSink, SocketSource, pump};
 use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
@@ -25,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use tracing::Span;
 
 use super::dial::Dialer;
-use super::{OriginBody, OriginError, http1 as plain, strip_hop_by_hop};
+use super::{OriginBody, OriginError, http1 as plain};
 
 /// What the origin says to a switch.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ pub async fn over_h1(
         .map_err(OriginError::Http1)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (mut parts, body) = response.into_parts();
-        strip_hop_by_hop(&mut parts.headers);
+        hop::strip(&mut parts.headers);
         let body = plain::Pooled::alone(body, sender);
         return Ok(Answer::Response(Response::from_parts(
             parts,
@@ -117,7 +118,7 @@ pub async fn over_h1(
         .await
         .map_err(OriginError::Http1)?;
     let mut fields = std::mem::take(response.headers_mut());
-    strip_hop_by_hop(&mut fields);
+    hop::strip(&mut fields);
     Ok(Answer::Switched(fields, Raw::Http1(upgraded)))
 }
 

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{Failure, ForwardError, Upload};
 use crate::exchange;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 
 /// The body of a response.
 ///
@@ -118,19 +118,6 @@ pub struct Access {
     pub sent: u64,
     /// How it ended.
     pub outcome: Outcome,
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// With a whole response.
-    Done,
-    /// The visitor left before.
-    VisitorLeft,
-    /// The agent or the origin failed after the head: the visitor saw a reset.
-    Cut,
-    /// The relay answered for the origin.
-    Failed,
 }
 
 impl Access {

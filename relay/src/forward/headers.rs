@@ -4,11 +4,9 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use adit_shared::hop;
 use adit_shared::name::{Host, RequestId};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use http::{Uri, Version};
 use thiserror::Error;
 
@@ -76,23 +74,7 @@ pub enum BadAuthority {
 /// Removes the fields that are for one hop (RFC 9110 section 7.6.1): a fixed list, and whatever
 /// `Connection` names. `TE: trailers` stays, for it asks the origin for trailers.
 pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
-    if fields.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = fields
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            // Naming these would change what the message means, not how it travels.
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != TE)
-            .collect();
-        for name in named {
-            fields.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
-        fields.remove(name);
-    }
+    hop::strip(fields);
     if fields.contains_key(TE) {
         let wants_trailers = fields.get_all(TE).iter().any(|value| {
             let mut codings = value.as_bytes().split(|byte| *byte == b',');
@@ -107,9 +89,7 @@ pub fn strip_hop_by_hop(fields: &mut HeaderMap) {
 
 /// Removes from a response what an agent may not say about the visitor's connection.
 pub fn strip_response(fields: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
-        fields.remove(name);
-    }
+    hop::strip_fixed(fields);
 }
 
 /// Makes a response declare its length once, or not at all: two readers of it must not see two
@@ -217,16 +197,6 @@ pub fn request_id(fields: &mut HeaderMap) -> RequestId {
     id
 }
 
-static HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
 /// De-facto fields that say who the visitor of a proxy is.
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -34,10 +34,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use self::body::{Access, Outcome, ResponseBody};
+use self::body::{Access, ResponseBody};
 use self::headers::{BadAuthority, Visit};
 use crate::exchange::{self, ExchangeError};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Outcome};
 use crate::route::{Away, Route, Routes};
 
 /// What forwarding needs to know. Cheap to clone.

@@ -242,7 +242,7 @@ fn open_files(config: &Config) -> Option<Row> {
     })
 }
 
-const RENEW: &str = "renew it, then restart the relay or have it read its files again";
+const RENEW: &str = "renew it; a running relay reads its files again within ten minutes";
 
 /// Enough time to find out why a renewal does not happen by itself.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
