@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
     telemetry::init(config.log_format, "info");
+    raise_file_limit(config.limits.visitors);
     if let Some(file) = &config.file {
         let _ = writeln!(
             io::stderr(),
@@ -50,6 +51,27 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
     runtime.shutdown_background();
     code
 }
+
+/// Each visitor takes a file descriptor, and the usual soft limit of 1024 is far below what the relay
+/// takes. What the system allows beyond it is free to use.
+fn raise_file_limit(visitors: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it cannot be raised, what there is has to do.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if allowed < visitors as u64 + SPARE_FILES {
+        tracing::warn!(
+            allowed,
+            visitors,
+            "the system allows fewer files than visitors; see ulimit -n"
+        );
+    }
+}
+
+/// Descriptors for everything that is no visitor.
+const SPARE_FILES: u64 = 64;
 
 /// Says on stdout that the relay is ready, in one line for programs or a few for people.
 fn announce(ready: &Ready, json: bool) -> io::Result<()> {

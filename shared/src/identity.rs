@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -35,23 +36,32 @@ impl Identity {
     /// [`IdentityError`]; a file that is no key is never overwritten.
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
         match fs::read(path) {
-            Ok(bytes) => {
-                let key = Ed25519KeyPair::from_pkcs8(&bytes)
-                    .map_err(|_| IdentityError::NotAKey(path.to_owned()))?;
-                Ok(Self { key })
-            }
+            Ok(bytes) => Self::parse(&bytes, path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::generate()?;
                 let pkcs8 = identity
                     .key
                     .to_pkcs8v1()
                     .map_err(|_| IdentityError::Random)?;
-                create_private(path, pkcs8.as_ref())
-                    .map_err(|error| IdentityError::Write(path.to_owned(), error))?;
-                Ok(identity)
+                match create_private(path, pkcs8.as_ref()) {
+                    Ok(()) => Ok(identity),
+                    // Another process had its first run at the same moment: its key is ours too.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        let bytes = fs::read(path);
+                        let bytes = bytes.map_err(|e| IdentityError::Read(path.to_owned(), e))?;
+                        Self::parse(&bytes, path)
+                    }
+                    Err(error) => Err(IdentityError::Write(path.to_owned(), error)),
+                }
             }
             Err(error) => Err(IdentityError::Read(path.to_owned(), error)),
         }
+    }
+
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, IdentityError> {
+        let key = Ed25519KeyPair::from_pkcs8(bytes)
+            .map_err(|_| IdentityError::NotAKey(path.to_owned()))?;
+        Ok(Self { key })
     }
 
     /// The raw public key.
@@ -145,18 +155,20 @@ pub enum IdentityError {
 }
 
 /// Writes a new file that only its owner may read, with the directories above it. The name appears
-/// only when the contents are on disk.
+/// only when the contents are on disk, and never replaces a file.
 ///
 /// # Errors
 ///
-/// Whatever the file system says.
+/// Whatever the file system says; `AlreadyExists` when there is a file.
 pub fn create_private(path: &Path, contents: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     if let Some(directory) = directory {
         fs::create_dir_all(directory)?;
     }
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_extension(format!("draft-{}-{count}", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -167,7 +179,10 @@ pub fn create_private(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = options.open(&draft)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    fs::rename(&draft, path)
+    // Unlike a rename, a link never replaces what somebody else has put there meanwhile.
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    linked
 }
 
 /// `SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING }` up to the key (RFC 8410 section 4).
@@ -200,6 +215,20 @@ mod tests {
             Err(IdentityError::NotAKey(_))
         ));
         assert_eq!(fs::read(&path).unwrap(), b"not a key");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn first_runs_at_the_same_moment_make_one_identity() {
+        let dir = std::env::temp_dir().join(format!("adit-first-run-{}", std::process::id()));
+        let path = dir.join("identity.key");
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let run = || Identity::load_or_create(&path).unwrap().public_key();
+            let runs: Vec<_> = (0..8).map(|_| scope.spawn(run)).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "no draft is left");
         fs::remove_dir_all(dir).unwrap();
     }
 
