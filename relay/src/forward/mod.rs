@@ -4,40 +4,32 @@
 
 pub mod body;
 pub mod headers;
+pub mod pending;
+pub mod upload;
 
 use std::fmt::Display;
-use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use adit_shared::body::recv::declared_length;
-use adit_shared::body::send::{self, SendError};
 use adit_shared::name::{Host, RequestId};
-use adit_shared::pump::QuicSource;
-use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
-use adit_shared::wire::code::Reset;
-use adit_shared::wire::frame::{FrameError, is_interim};
 use adit_shared::wire::head;
-use adit_shared::wire::varint::Malformed;
-use bytes::{Bytes, BytesMut};
-use futures_util::future::{AbortHandle, Abortable};
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue};
+use bytes::Bytes;
+use http::header::{EXPECT, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Version};
 use http_body::Body as HttpBody;
 use ipnet::IpNet;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::timeout;
-use tracing::Instrument as _;
 
-use self::body::{Access, ResponseBody};
+use self::body::Access;
 use self::headers::{BadAuthority, Visit};
+use self::pending::Begun;
+pub use self::pending::{Next, Pending, Raw};
+use self::upload::Upload;
 use crate::exchange::{self, ExchangeError};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::Metrics;
 use crate::route::{Away, Route, Routes};
 
 /// What forwarding needs to know. Cheap to clone.
@@ -110,10 +102,7 @@ impl Forward {
             Err(error) => Err(error),
         };
         match begun {
-            Ok(begun) => Ok(Pending {
-                begun: Box::new(begun),
-                access,
-            }),
+            Ok(begun) => Ok(Pending::new(begun, access)),
             Err(error) => Err(Box::new(access.fail(error))),
         }
     }
@@ -218,51 +207,9 @@ impl Forward {
             begun.send = Some(send);
         } else {
             // What is left of the head leaves together with the first of the body.
-            begun.upload = Some(self.upload(bytes, body, send, expects));
+            begun.upload = Some(Upload::start(self, bytes, body, send, expects));
         }
         Ok(begun)
-    }
-
-    /// Sends the request's body beside the answer. With `wait` it begins only when told to: a
-    /// visitor that expects `100 Continue` is not asked for its body before the origin wants it.
-    fn upload<B>(&self, head: BytesMut, body: B, mut send: SendHalf, wait: bool) -> Upload
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Display + Send,
-    {
-        let (go, gone) = oneshot::channel();
-        let metrics = self.metrics.clone();
-        let (abort, registration) = AbortHandle::new_pair();
-        let work = async move {
-            // An origin that does not know the expectation waits for the body (RFC 9110 section
-            // 10.1.1): so it comes after a while in any case.
-            if wait && matches!(timeout(EXPECT_AT_MOST, gone).await, Ok(Err(_))) {
-                return;
-            }
-            match send::send(head, body, &mut send).await {
-                Ok(sent) => metrics.request_bytes(sent),
-                Err(SendError::Body(error)) => {
-                    tracing::debug!(side = "visitor", %error, "request body ended too early");
-                    send.reset(Reset::VisitorReset);
-                }
-                // The agent wants no more of it, and says more in its answer.
-                Err(SendError::Write(error)) => tracing::trace!(%error, "request body not wanted"),
-                Err(SendError::Trailers(error)) => {
-                    tracing::debug!(side = "visitor", %error, "trailers refused");
-                    send.reset(Reset::HeadTooLarge);
-                }
-            }
-        };
-        let work = Abortable::new(work.in_current_span(), registration);
-        self.tasks.spawn(tracing::Span::none(), async move {
-            // Given up or not, there is nobody to tell.
-            let _ = work.await;
-        });
-        Upload {
-            go: wait.then_some(go),
-            abort,
-            armed: true,
-        }
     }
 
     fn trusts(&self, visitor: &Visitor) -> bool {
@@ -291,188 +238,12 @@ impl HeadLimit {
     }
 }
 
-/// How long a body waits for the origin to ask for it: as long as common clients do.
-const EXPECT_AT_MOST: Duration = Duration::from_secs(1);
-
 /// A request that may be sent.
 struct Outbound {
     route: Arc<Route>,
     head: Box<head::Request>,
     /// The visitor waits to be asked for the body.
     expects: bool,
-}
-
-/// A request that was sent, or is being sent.
-#[derive(Debug)]
-struct Begun {
-    response: exchange::Response,
-    upload: Option<Upload>,
-    /// Kept for raw bytes, if the origin switches protocols.
-    send: Option<SendHalf>,
-    method: Method,
-}
-
-/// A request that is on its way.
-#[derive(Debug)]
-pub struct Pending {
-    begun: Box<Begun>,
-    access: Box<Access>,
-}
-
-/// What comes back next.
-#[derive(Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "it is made and taken apart once per head"
-)]
-pub enum Next {
-    /// An interim response; more comes.
-    Interim(Response<()>, Pending),
-    /// The response.
-    Response(Response<ResponseBody>),
-    /// The origin switches protocols: raw bytes both ways.
-    Switch(Response<()>, Raw),
-}
-
-/// The agent's end of a switched exchange.
-#[derive(Debug)]
-pub struct Raw {
-    /// From the origin.
-    pub source: QuicSource,
-    /// To the origin.
-    pub sink: SendHalf,
-    /// Held while it lasts.
-    pub slot: OwnedSemaphorePermit,
-    /// Logs the end.
-    pub access: Box<Access>,
-}
-
-impl Raw {
-    /// Carries raw bytes between the agent and the visitor with `pump` until both directions have
-    /// ended.
-    pub async fn carry<F>(mut self, pump: impl FnOnce((QuicSource, SendHalf)) -> F)
-    where
-        F: Future<Output = io::Result<(u64, u64)>>,
-    {
-        match pump((self.source, self.sink)).await {
-            Ok((_, sent)) => {
-                self.access.sent = sent;
-                self.access.outcome = Outcome::Done;
-            }
-            Err(error) => tracing::debug!(%error, "switched exchange was cut"),
-        }
-        drop(self.slot);
-    }
-}
-
-impl Pending {
-    /// Waits for the next head. Safe to drop: the exchange is cancelled.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`], with the request's id.
-    pub async fn next(mut self) -> Result<Next, Box<Failure>> {
-        let mut head = match self.begun.response.head().await {
-            Ok(head) => head,
-            Err(error) => return Err(Box::new(self.access.fail(error.into()))),
-        };
-        headers::strip_response(&mut head.fields);
-        let mut response = Response::new(());
-        *response.status_mut() = head.status;
-        if is_interim(head.status) {
-            if head.status == StatusCode::CONTINUE {
-                self.begin_upload();
-            }
-            // An interim response has no body to declare (RFC 9110 section 8.6).
-            head.fields.remove(CONTENT_LENGTH);
-            *response.headers_mut() = head.fields;
-            return Ok(Next::Interim(response, self));
-        }
-        if !headers::settle_length(&mut head.fields) || self.lacks_body(&head) {
-            let what = Malformed::Invalid("a declared length that cannot be");
-            let error = ExchangeError::Protocol(FrameError::Head(what));
-            return Err(Box::new(self.access.fail(error.into())));
-        }
-        self.access.status(head.status);
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let Some(sink) = self.begun.send else {
-                let error = ExchangeError::Reset(Reset::OriginInvalid);
-                return Err(Box::new(self.access.fail(error.into())));
-            };
-            *response.headers_mut() = head.fields;
-            let (source, slot) = self.begun.response.raw();
-            return Ok(Next::Switch(
-                response,
-                Raw {
-                    source,
-                    sink,
-                    slot,
-                    access: self.access,
-                },
-            ));
-        }
-        // An origin that takes the request without asking for its body may still read it.
-        if head.status.is_success() {
-            self.begin_upload();
-        }
-        let Begun {
-            response: rest,
-            upload,
-            method,
-            ..
-        } = *self.begun;
-        let body = rest.body(&head, &method);
-        *response.headers_mut() = head.fields;
-        Ok(Next::Response(
-            response.map(|()| ResponseBody::new(body, upload, self.access)),
-        ))
-    }
-
-    /// Whether a head that says to be all declares a body nevertheless.
-    fn lacks_body(&self, head: &head::Response) -> bool {
-        let bodiless = self.begun.method == Method::HEAD
-            || matches!(
-                head.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            );
-        let declared = declared_length(&head.fields);
-        head.end && !bodiless && declared.is_some_and(|length| length > 0)
-    }
-
-    fn begin_upload(&mut self) {
-        if let Some(go) = self
-            .begun
-            .upload
-            .as_mut()
-            .and_then(|upload| upload.go.take())
-        {
-            // Nobody waits when the upload has failed meanwhile.
-            let _ = go.send(());
-        }
-    }
-}
-
-/// A request body that is being sent. Dropped, it is given up; see [`Upload::let_go`].
-#[derive(Debug)]
-pub struct Upload {
-    go: Option<oneshot::Sender<()>>,
-    abort: AbortHandle,
-    armed: bool,
-}
-
-impl Upload {
-    /// The answer is whole: what the origin still reads of the request may go on.
-    pub fn let_go(mut self) {
-        self.armed = false;
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if self.armed {
-            self.abort.abort();
-        }
-    }
 }
 
 /// A request that got no response from the origin.

@@ -1,0 +1,98 @@
+//! A request's body on its way to the agent, beside the answer.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use adit_shared::body::send::{self, SendError};
+use adit_shared::stream::SendHalf;
+use adit_shared::wire::code::Reset;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{AbortHandle, Abortable};
+use http_body::Body as HttpBody;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tracing::Instrument as _;
+
+use super::Forward;
+
+/// A request body that is being sent. Dropped, it is given up; see [`Upload::let_go`].
+#[derive(Debug)]
+pub struct Upload {
+    go: Option<oneshot::Sender<()>>,
+    abort: AbortHandle,
+    armed: bool,
+}
+
+impl Upload {
+    /// Sends the request's body beside the answer. With `wait` it begins only when told to: a
+    /// visitor that expects `100 Continue` is not asked for its body before the origin wants it.
+    pub(super) fn start<B>(
+        forward: &Forward,
+        head: BytesMut,
+        body: B,
+        mut send: SendHalf,
+        wait: bool,
+    ) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Display + Send,
+    {
+        let (go, gone) = oneshot::channel();
+        let metrics = forward.metrics.clone();
+        let (abort, registration) = AbortHandle::new_pair();
+        let work = async move {
+            // An origin that does not know the expectation waits for the body (RFC 9110 section
+            // 10.1.1): so it comes after a while in any case.
+            if wait && matches!(timeout(EXPECT_AT_MOST, gone).await, Ok(Err(_))) {
+                return;
+            }
+            match send::send(head, body, &mut send).await {
+                Ok(sent) => metrics.request_bytes(sent),
+                Err(SendError::Body(error)) => {
+                    tracing::debug!(side = "visitor", %error, "request body ended too early");
+                    send.reset(Reset::VisitorReset);
+                }
+                // The agent wants no more of it, and says more in its answer.
+                Err(SendError::Write(error)) => tracing::trace!(%error, "request body not wanted"),
+                Err(SendError::Trailers(error)) => {
+                    tracing::debug!(side = "visitor", %error, "trailers refused");
+                    send.reset(Reset::HeadTooLarge);
+                }
+            }
+        };
+        let work = Abortable::new(work.in_current_span(), registration);
+        forward.tasks.spawn(tracing::Span::none(), async move {
+            // Given up or not, there is nobody to tell.
+            let _ = work.await;
+        });
+        Self {
+            go: wait.then_some(go),
+            abort,
+            armed: true,
+        }
+    }
+
+    /// The origin asks for the body, or may read it.
+    pub(super) fn go(&mut self) {
+        if let Some(go) = self.go.take() {
+            // Nobody waits when the upload has failed meanwhile.
+            let _ = go.send(());
+        }
+    }
+
+    /// The answer is whole: what the origin still reads of the request may go on.
+    pub fn let_go(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.armed {
+            self.abort.abort();
+        }
+    }
+}
+
+/// How long a body waits for the origin to ask for it: as long as common clients do.
+const EXPECT_AT_MOST: Duration = Duration::from_secs(1);
