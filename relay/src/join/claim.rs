@@ -37,6 +37,7 @@ impl<'a> Claims<'a> {
                 let host = claim.host().clone();
                 tracing::info!(%host, "claim granted");
                 self.remember(&host).await;
+                self.trim().await;
                 if let Err(error) = self.join.certificates.issue(&host) {
                     tracing::warn!(%host, %error, "cannot make a certificate");
                 }
@@ -54,6 +55,27 @@ impl<'a> Claims<'a> {
                     message: shorten(message),
                 })
             }
+        }
+    }
+
+    /// Nobody fills the relay with names.
+    async fn trim(&self) {
+        let forgotten = self.join.routes.trim(self.session);
+        if forgotten.is_empty() {
+            return;
+        }
+        for host in &forgotten {
+            tracing::info!(%host, "forgotten: its owner has newer ones");
+            self.join.certificates.forget(host);
+        }
+        if let Err(error) = self
+            .join
+            .store
+            .call(move |db| names::remove(db, &forgotten))
+            .await
+        {
+            // A restart would remember them once more.
+            tracing::warn!(%error, "cannot forget names");
         }
     }
 

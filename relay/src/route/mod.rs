@@ -191,6 +191,33 @@ impl Routes {
             .count()
     }
 
+    /// Forgets the hosts of the owner of `session` that were away longest, above what one owner may
+    /// have remembered. Says which.
+    pub fn trim(&self, session: &Session) -> Vec<Host> {
+        let owner = Owner {
+            identity: session.owner,
+            token: session.token,
+        };
+        let away = |route: &Arc<Route>| {
+            let state = route.state();
+            let is_away = state.served_by.is_none() && state.owner.allows(&owner, Who::Group);
+            is_away.then(|| (state.away_since, route.host.clone()))
+        };
+        let mut away: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|entry| away(entry.value()))
+            .collect();
+        away.sort();
+        let above = away.len().saturating_sub(REMEMBERED);
+        let forgotten = away.into_iter().take(above).map(|(_, host)| host);
+        // One that is served again since then stays.
+        let is_away = |_: &Host, route: &Arc<Route>| route.state().served_by.is_none();
+        forgotten
+            .filter(|host| self.hosts.remove_if(host, is_away).is_some())
+            .collect()
+    }
+
     /// Forgets hosts that were not served for longer than they are kept. Says which.
     pub fn sweep(&self) -> Vec<Host> {
         let keep = self.limits.reserve.max(KNOWN);
@@ -381,6 +408,9 @@ impl Drop for Held {
 /// How long requests wait for an agent at most after it was lost, and how long a lost agent's host
 /// is kept for it: longer than a change of network or a restart takes.
 const EXPECTED: Duration = Duration::from_secs(60);
+/// Hosts of one owner that are remembered while nobody serves them: enough for every branch of a
+/// project, too few to fill the relay.
+pub const REMEMBERED: usize = 64;
 /// An agent that was seen this recently was connected when the relay stopped: what is noted of those
 /// that are is up to ten minutes old.
 const RECENT: Duration = Duration::from_secs(15 * 60);

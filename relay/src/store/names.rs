@@ -68,6 +68,22 @@ pub fn touch(db: &mut Connection, hosts: &[Host], now: i64) -> rusqlite::Result<
     change.commit()
 }
 
+/// Forgets these names, in one write.
+///
+/// # Errors
+///
+/// Whatever the database says; then none was forgotten.
+pub fn remove(db: &mut Connection, hosts: &[Host]) -> rusqlite::Result<()> {
+    let change = db.transaction()?;
+    {
+        let mut delete = change.prepare_cached("DELETE FROM names WHERE host = ?1")?;
+        for host in hosts {
+            delete.execute([host.as_str()])?;
+        }
+    }
+    change.commit()
+}
+
 /// Forgets the names that nobody served since `before`, and says how many.
 ///
 /// # Errors
@@ -122,7 +138,9 @@ mod tests {
         assert_eq!(all(&db).unwrap(), [one, other.clone()]);
 
         assert_eq!(purge(&db, 11).unwrap(), 1);
-        assert_eq!(all(&db).unwrap(), [other]);
+        assert_eq!(all(&db).unwrap(), [other.clone()]);
+        remove(&mut db, &[other.host]).unwrap();
+        assert_eq!(all(&db).unwrap(), []);
     }
 
     #[test]

@@ -335,3 +335,24 @@ pub(crate) async fn sessions(world: &World) -> u64 {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn an_owner_has_only_so_many_names_remembered() {
+    use adit_relay::route::REMEMBERED;
+
+    let world = World::start().await;
+    let mut config = world.agent_config("name-0", "echo");
+    // More names than are remembered, a few at a time.
+    for n in 0..REMEMBERED + 2 {
+        config.tunnels[0].name = Some(format!("name-{n}").parse().unwrap());
+        let mut agent = Agent::start(config.clone());
+        agent.online().await;
+        assert!(agent.stop().await);
+    }
+    config.tunnels[0].name = Some("last".parse().unwrap());
+    let mut agent = Agent::start(config);
+    agent.online().await;
+    assert_eq!(world.get("name-0", "/").await.error(), Some("unknown-name"));
+    let newest = format!("name-{}", REMEMBERED + 1);
+    assert_eq!(world.get(&newest, "/").await.error(), Some("agent-away"));
+}
