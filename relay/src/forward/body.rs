@@ -147,6 +147,10 @@ impl Access {
         })
     }
 
+    pub(super) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
     pub(super) fn host(&mut self, host: &Host) {
         self.host = Some(host.clone());
     }

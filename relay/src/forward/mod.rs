@@ -162,6 +162,7 @@ impl Forward {
             fields: parts.headers,
         });
         Ok(Outbound {
+            id: access.id().clone(),
             route,
             head,
             expects,
@@ -175,6 +176,7 @@ impl Forward {
         B::Error: Display + Send,
     {
         let Outbound {
+            id,
             route,
             mut head,
             expects,
@@ -207,7 +209,7 @@ impl Forward {
             begun.send = Some(send);
         } else {
             // What is left of the head leaves together with the first of the body.
-            begun.upload = Some(Upload::start(self, bytes, body, send, expects));
+            begun.upload = Some(Upload::start(self, id, bytes, body, send, expects));
         }
         Ok(begun)
     }
@@ -240,6 +242,7 @@ impl HeadLimit {
 
 /// A request that may be sent.
 struct Outbound {
+    id: RequestId,
     route: Arc<Route>,
     head: Box<head::Request>,
     /// The visitor waits to be asked for the body.

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use adit_shared::body::send::{self, SendError};
+use adit_shared::name::RequestId;
 use adit_shared::stream::SendHalf;
 use adit_shared::wire::code::Reset;
 use bytes::{Bytes, BytesMut};
@@ -28,6 +29,7 @@ impl Upload {
     /// visitor that expects `100 Continue` is not asked for its body before the origin wants it.
     pub(super) fn start<B>(
         forward: &Forward,
+        id: RequestId,
         head: BytesMut,
         body: B,
         mut send: SendHalf,
@@ -49,13 +51,15 @@ impl Upload {
             match send::send(head, body, &mut send).await {
                 Ok(sent) => metrics.request_bytes(sent),
                 Err(SendError::Body(error)) => {
-                    tracing::debug!(side = "visitor", %error, "request body ended too early");
+                    tracing::debug!(%id, side = "visitor", %error, "request body ended too early");
                     send.reset(Reset::VisitorReset);
                 }
                 // The agent wants no more of it, and says more in its answer.
-                Err(SendError::Write(error)) => tracing::trace!(%error, "request body not wanted"),
+                Err(SendError::Write(error)) => {
+                    tracing::trace!(%id, %error, "request body not wanted")
+                }
                 Err(SendError::Trailers(error)) => {
-                    tracing::debug!(side = "visitor", %error, "trailers refused");
+                    tracing::debug!(%id, side = "visitor", %error, "trailers refused");
                     send.reset(Reset::HeadTooLarge);
                 }
             }
