@@ -38,7 +38,7 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
         mut receiver,
         session,
     } = registered;
-    let exchanges = Exchanges::default();
+    let exchanges = Exchanges::of(connection.clone());
     let (serving, of, open) = (agent.clone(), connection.clone(), exchanges.open.clone());
     // Ends with the connection.
     let span = info_span!("session", id = session);
@@ -78,9 +78,11 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
         }
         Why::Broken(error) => {
             debug!(%error, "control stream failed");
-            if let ControlError::Malformed(what) = error {
-                link.connection.close(Close::Protocol, what);
-            }
+            let what = match error {
+                ControlError::Malformed(what) => what,
+                _ => "the control stream failed",
+            };
+            link.connection.close(Close::Protocol, what);
             link.exchanges.abort();
             End::Lost(link.connection.closed().await)
         }
@@ -91,17 +93,34 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
     }
 }
 
-/// What a session serves.
-#[derive(Default)]
+/// What a session serves. Dropped, it is given up: it does not outlive whoever looks after it.
 struct Exchanges {
+    connection: Connection,
     accepting: Tasks,
     open: Tasks,
 }
 
 impl Exchanges {
+    fn of(connection: Connection) -> Self {
+        let (accepting, open) = (Tasks::default(), Tasks::default());
+        Self {
+            connection,
+            accepting,
+            open,
+        }
+    }
+
     fn abort(&self) {
         self.accepting.abort();
         self.open.abort();
+    }
+}
+
+impl Drop for Exchanges {
+    fn drop(&mut self) {
+        self.abort();
+        // Nothing happens to one that is closed already.
+        self.connection.close(Close::Goodbye, "");
     }
 }
 
