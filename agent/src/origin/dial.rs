@@ -91,6 +91,11 @@ impl Dialer {
         })
     }
 
+    /// Whether connections are made over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Opens a connection. Safe to drop.
     ///
     /// # Errors

@@ -24,16 +24,23 @@ use super::{InterimHeads, OriginBody, OriginError};
 
 /// The one connection that requests share, once there is one.
 #[derive(Debug, Default)]
-pub struct Shared(Arc<Mutex<Option<SendRequest<Bytes>>>>);
+pub struct Shared {
+    kept: Arc<Mutex<Kept>>,
+    /// Held while dialling, so that requests that come at once do not each dial.
+    dialling: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    sender: Option<SendRequest<Bytes>>,
+    /// Counts connections: one that ends later than it was replaced takes nothing with it.
+    generation: u64,
+}
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<SendRequest<Bytes>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether there is a connection, as far as is known.
     pub fn is_open(&self) -> bool {
-        self.lock().is_some()
+        lock(&self.kept).sender.is_some()
     }
 
     /// The connection, when it takes another request; a fresh one if it is gone. Safe to drop.
@@ -46,13 +53,24 @@ impl Shared {
         dialer: &Dialer,
         tasks: &Tasks,
     ) -> Result<SendRequest<Bytes>, OriginError> {
-        let kept = self.lock().clone();
-        if let Some(kept) = kept
-            && let Ok(ready) = kept.ready().await
-        {
+        if let Some(ready) = self.ready().await {
             return Ok(ready);
         }
-        self.adopt(dialer.dial().await?.io, tasks).await
+        let _dialling = self.dialling.lock().await;
+        if let Some(ready) = self.ready().await {
+            return Ok(ready);
+        }
+        let fresh = dialer.dial().await?;
+        if dialer.is_tls() && !fresh.is_h2 {
+            lock(&self.kept).sender = None;
+            return Err(OriginError::Invalid("the origin speaks HTTP/2 no more"));
+        }
+        self.adopt(fresh.io, tasks).await
+    }
+
+    async fn ready(&self) -> Option<SendRequest<Bytes>> {
+        let kept = lock(&self.kept).sender.clone();
+        kept?.ready().await.ok()
     }
 
     /// Begins to speak HTTP/2 on a connection, which requests share from now on.
@@ -76,14 +94,22 @@ impl Shared {
             Ok(handshake) => handshake.map_err(OriginError::Http2)?,
             Err(_) => return Err(OriginError::Timeout),
         };
-        *self.lock() = Some(sender.clone());
-        let (ping, shared) = (connection.ping_pong(), self.0.clone());
+        let generation = {
+            let mut kept = lock(&self.kept);
+            kept.sender = Some(sender.clone());
+            kept.generation += 1;
+            kept.generation
+        };
+        let (ping, kept) = (connection.ping_pong(), self.kept.clone());
         tasks.spawn(Span::none(), async move {
             if let Err(error) = connection.await {
                 tracing::debug!(side = "origin", %error, "connection ended");
             }
             // The origin may speak otherwise when it is back.
-            *shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let mut kept = lock(&kept);
+            if kept.generation == generation {
+                kept.sender = None;
+            }
         });
         // What the origin allows is known once it has answered anything.
         if let Some(mut ping) = ping {
@@ -91,6 +117,10 @@ impl Shared {
         }
         sender.ready().await.map_err(OriginError::Http2)
     }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends a request and waits for the head of its response. Safe to drop: the stream is reset.

@@ -420,3 +420,21 @@ async fn unix_sockets_are_origins_too() {
         .await;
     assert_eq!(world.get("app", "/").await.text(), "unix");
 }
+
+#[tokio::test]
+async fn requests_that_come_at_once_share_one_connection_to_an_h2c_origin() {
+    let world = World::start().await;
+    let origin = Origin::serving(|_| async move {
+        http::Response::new(http_body_util::Full::new(Bytes::from_static(b"ok")))
+    })
+    .await;
+    let url = format!("h2c://{}", origin.address);
+    let _agent = world.agent_with("app", &url, |_| {}).await;
+    let h2 = world.h2c().await;
+    let visits = (0..20).map(|_| h2.get("http://app.localhost/"));
+    for visit in futures_util::future::join_all(visits).await {
+        assert_eq!(visit.unwrap().0.status, 200);
+    }
+    // One more is the agent's look whether the origin is up.
+    assert_eq!(origin.connections.load(Ordering::Relaxed), 2);
+}
