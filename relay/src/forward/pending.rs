@@ -140,6 +140,8 @@ impl Pending {
         // An origin that takes the request without asking for its body may still read it.
         if head.status.is_success() {
             self.begin_upload();
+        } else if let Some(upload) = &mut self.begun.upload {
+            upload.decline();
         }
         let Begun {
             response: rest,

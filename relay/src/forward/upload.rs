@@ -19,9 +19,17 @@ use super::Forward;
 /// A request body that is being sent. Dropped, it is given up; see [`Upload::let_go`].
 #[derive(Debug)]
 pub struct Upload {
-    go: Option<oneshot::Sender<()>>,
+    go: Option<oneshot::Sender<Wish>>,
     abort: AbortHandle,
     armed: bool,
+    declined: bool,
+}
+
+/// What the origin wants of a body that waits to be asked for.
+#[derive(Debug)]
+enum Wish {
+    Body,
+    None,
 }
 
 impl Upload {
@@ -45,8 +53,15 @@ impl Upload {
         let work = async move {
             // An origin that does not know the expectation waits for the body (RFC 9110 section
             // 10.1.1): so it comes after a while in any case.
-            if wait && matches!(timeout(EXPECT_AT_MOST, gone).await, Ok(Err(_))) {
-                return;
+            if wait
+                && matches!(
+                    timeout(EXPECT_AT_MOST, gone).await,
+                    Ok(Ok(Wish::None) | Err(_))
+                )
+            {
+                // A reset now would break off the request, and the answer with it. So nothing is
+                // said until the answer has ended.
+                std::future::pending::<()>().await;
             }
             match send::send(head, body, &mut send).await {
                 Ok(sent) => metrics.request_bytes(sent),
@@ -73,6 +88,7 @@ impl Upload {
             go: wait.then_some(go),
             abort,
             armed: true,
+            declined: false,
         }
     }
 
@@ -80,13 +96,22 @@ impl Upload {
     pub(super) fn go(&mut self) {
         if let Some(go) = self.go.take() {
             // Nobody waits when the upload has failed meanwhile.
-            let _ = go.send(());
+            let _ = go.send(Wish::Body);
         }
     }
 
-    /// The answer is whole: what the origin still reads of the request may go on.
+    /// The origin has answered and does not want the body: one that waits is never asked for.
+    pub(super) fn decline(&mut self) {
+        if let Some(go) = self.go.take() {
+            // Too late when it has begun by itself.
+            self.declined = go.send(Wish::None).is_ok();
+        }
+    }
+
+    /// The answer is whole: what the origin still reads of the request may go on, and what it
+    /// declined is given up.
     pub fn let_go(mut self) {
-        self.armed = false;
+        self.armed = self.declined;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Interim responses: 100 and 103, over HTTP/1.1 and HTTP/2.
 
+use std::time::Duration;
+
 use adit_tests::origin::{Origin, read_head, read_until};
 use adit_tests::{World, soon};
 use bytes::Bytes;
@@ -178,4 +180,47 @@ async fn an_origin_that_ignores_the_expectation_gets_the_body_nevertheless() {
     visitor.write_all(request).await.unwrap();
     let answer = soon("200", read_until(&mut visitor, b"\r\n\r\nok")).await;
     assert!(answer.contains("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_declined_body_is_not_asked_for_however_long_the_answer_takes() {
+    let world = World::start().await;
+    let (allow, may) = tokio::sync::watch::channel(false);
+    let origin = Origin::scripted(move |mut stream| {
+        let mut may = may.clone();
+        async move {
+            if read_head(&mut stream).await.is_empty() {
+                return;
+            }
+            drop(
+                stream
+                    .write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n")
+                    .await,
+            );
+            // Longer than a body waits to be asked for; anything that comes meanwhile was not wanted.
+            let early =
+                tokio::time::timeout(Duration::from_millis(1300), read_until(&mut stream, b"!"));
+            assert!(
+                !early.await.is_ok_and(|read| !read.is_empty()),
+                "the body came"
+            );
+            may.wait_for(|may| *may).await.unwrap();
+            drop(stream.write_all(b"no").await);
+        }
+    })
+    .await;
+    let _agent = world.agent("app", origin.address).await;
+    let h2 = world.h2c().await;
+    let request = Request::post("http://app.localhost/")
+        .header("expect", "100-continue")
+        .body(())
+        .unwrap();
+    let (response, mut send) = h2.sender().await.send_request(request, false).unwrap();
+    send.send_data(Bytes::from_static(b"hello!"), true).unwrap();
+    let response = soon("401", response).await.unwrap();
+    assert_eq!(response.status(), 401);
+    allow.send(true).unwrap();
+    let mut body = response.into_body();
+    // The origin's assertion would have cut this short.
+    assert_eq!(adit_tests::visit::rest(&mut body).await.unwrap(), b"no");
 }
