@@ -84,11 +84,12 @@ impl Routes {
             identity: session.owner,
             token: session.token,
         };
-        let route = self
+        // Held until the host is served: it must not be forgotten in between.
+        let slot = self
             .hosts
             .entry(host.clone())
-            .or_insert_with(|| Arc::new(Route::new(host.clone(), owner.clone())))
-            .clone();
+            .or_insert_with(|| Arc::new(Route::new(host.clone(), owner.clone())));
+        let route = slot.clone();
         let mut state = route.state();
         let served = state.served_by.is_some();
         let reserved = served || state.is_reserved(self.limits.reserve);
@@ -100,6 +101,7 @@ impl Routes {
         }
         state.owner = owner;
         drop(state);
+        drop(slot);
         let serving = Serving {
             session: session.clone(),
             tunnel,
