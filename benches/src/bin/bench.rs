@@ -1,0 +1,3 @@
+//! `bench`: relay and agent beside other ways to do the same.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `loadtest`: a load tester for anything that speaks HTTP.
+
+fn main() {}
