@@ -8,6 +8,7 @@ use adit_agent::cli::{Args, Command};
 use adit_agent::command::{completions, doctor};
 use adit_agent::config::{BadConfig, Given};
 use adit_agent::{End, run};
+use adit_shared::files;
 use adit_shared::telemetry::{self, LogFormat};
 use anyhow::Context as _;
 use clap::error::ErrorKind;
@@ -44,6 +45,7 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         LogFormat::Json => "info",
     };
     telemetry::init(format, default);
+    files::raise_limit();
     if let Some(path) = given.file() {
         say(&format!("using {}", path.display()));
     }

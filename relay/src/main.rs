@@ -7,7 +7,7 @@ use adit_relay::args::Args;
 use adit_relay::command;
 use adit_relay::config::{Config, Mode, local_state_dir};
 use adit_relay::{Ready, Relay};
-use adit_shared::telemetry;
+use adit_shared::{files, telemetry};
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
     telemetry::init(config.log_format, "info");
-    raise_file_limit(config.limits.visitors);
+    check_files(config.limits.visitors);
     if let Some(file) = &config.file {
         let _ = writeln!(
             io::stderr(),
@@ -52,15 +52,9 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
     code
 }
 
-/// Each visitor takes a file descriptor, and the usual soft limit of 1024 is far below what the relay
-/// takes. What the system allows beyond it is free to use.
-fn raise_file_limit(visitors: usize) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it cannot be raised, what there is has to do.
-    let _ = setrlimit(Resource::Nofile, limit);
-    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+/// Says when there may be more visitors than files.
+fn check_files(visitors: usize) {
+    let allowed = files::raise_limit();
     if allowed < visitors as u64 + SPARE_FILES {
         tracing::warn!(
             allowed,

@@ -7,18 +7,23 @@
 //! - [`wire`]: the protocol `adit/1`, as bytes;
 //! - [`hop`]: header fields that are for one hop only;
 //! - [`identity`]: the key pair by which a relay knows an agent;
+//! - [`chunks`]: bytes that leave with the next write;
+//! - [`intake`]: what was read from a socket;
 //! - [`quic`]: the only place that names the QUIC library;
 //! - [`stream`]: stream halves that reset on drop;
 //! - [`control`]: the control stream, whole messages in and out;
 //! - [`body`]: an HTTP message body into a stream and out of one;
 //! - [`pump`]: raw bytes both ways, after an upgrade;
-//! - [`task`], [`backoff`], [`telemetry`]: how programs run, retry and speak.
+//! - [`task`], [`backoff`], [`telemetry`], [`files`]: how programs run, retry, speak and open.
 
 pub mod backoff;
 pub mod body;
+pub mod chunks;
 pub mod control;
+pub mod files;
 pub mod hop;
 pub mod identity;
+pub mod intake;
 pub mod name;
 pub mod pump;
 pub mod quic;

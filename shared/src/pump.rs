@@ -4,15 +4,17 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{Reason, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::coop::consume_budget;
-use tokio_util::io::poll_read_buf;
 
 use crate::body::h2::{FromH2, send_data};
+use crate::chunks::Chunks;
+use crate::intake::Intake;
 use crate::quic::{ReadError, WriteError};
 use crate::stream::{RecvHalf, SendHalf};
 use crate::wire::code::Reset;
@@ -156,7 +158,7 @@ impl H2Sink {
 impl Sink for H2Sink {
     async fn write(&mut self, chunks: &mut [Bytes]) -> io::Result<()> {
         for chunk in chunks {
-            let chunk = std::mem::take(chunk);
+            let chunk = mem::take(chunk);
             send_data(chunk, false, &mut self.stream)
                 .await
                 .map_err(io::Error::other)?;
@@ -183,37 +185,24 @@ impl Drop for H2Sink {
 /// The reading half of a socket, with the bytes that were read ahead of the upgrade.
 #[derive(Debug)]
 pub struct SocketSource<R> {
-    early: Bytes,
+    intake: Intake,
     read: R,
-    buffer: BytesMut,
 }
 
 impl<R> SocketSource<R> {
-    /// `early` comes first.
-    pub fn new(early: Bytes, read: R) -> Self {
-        Self {
-            early,
-            read,
-            buffer: BytesMut::new(),
-        }
+    /// What `intake` holds comes first.
+    pub fn new(intake: Intake, read: R) -> Self {
+        Self { intake, read }
     }
 }
 
 impl<R: AsyncRead + Send + Unpin> Source for SocketSource<R> {
     fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<Bytes>) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            to.push(std::mem::take(&mut self.early));
-            return Poll::Ready(Ok(()));
+        if self.intake.bytes.is_empty() {
+            ready!(self.intake.poll_fill(cx, &mut self.read))?;
         }
-        // An idle connection keeps no buffer larger than a small message needs.
-        self.buffer.reserve(SOCKET_READ);
-        let read = ready!(poll_read_buf(
-            std::pin::Pin::new(&mut self.read),
-            cx,
-            &mut self.buffer
-        ))?;
-        if read > 0 {
-            to.push(self.buffer.split().freeze());
+        if !self.intake.bytes.is_empty() {
+            to.push(self.intake.bytes.split().freeze());
         }
         Poll::Ready(Ok(()))
     }
@@ -221,19 +210,30 @@ impl<R: AsyncRead + Send + Unpin> Source for SocketSource<R> {
 
 /// The writing half of a socket.
 #[derive(Debug)]
-pub struct SocketSink<W>(pub W);
+pub struct SocketSink<W> {
+    write: W,
+    out: Chunks,
+}
+
+impl<W> SocketSink<W> {
+    /// Takes over the writing half.
+    pub fn new(write: W) -> Self {
+        Self {
+            write,
+            out: Chunks::default(),
+        }
+    }
+}
 
 impl<W: AsyncWrite + Send + Unpin> Sink for SocketSink<W> {
     async fn write(&mut self, chunks: &mut [Bytes]) -> io::Result<()> {
-        for chunk in chunks.iter_mut() {
-            self.0.write_all(chunk).await?;
-            *chunk = Bytes::new();
-        }
-        self.0.flush().await
+        self.out.extend(chunks.iter_mut().map(mem::take));
+        self.write.write_all_buf(&mut self.out).await?;
+        self.write.flush().await
     }
 
     async fn end(&mut self) -> io::Result<()> {
-        self.0.shutdown().await
+        self.write.shutdown().await
     }
 }
 
@@ -251,5 +251,3 @@ fn write_error(error: WriteError) -> io::Error {
 
 /// Chunks moved at a time.
 const BATCH: usize = 16;
-/// Bytes read from a socket at a time.
-const SOCKET_READ: usize = 16 << 10;

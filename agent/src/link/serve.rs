@@ -14,18 +14,17 @@ use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
 use adit_shared::wire::head;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Agent;
 use crate::config::Tunnel;
 use crate::origin::upgrade::Answer;
-use crate::origin::{OriginBody, OriginError, Upstream};
+use crate::origin::{Next, OriginBody, OriginError, Upstream};
 use crate::status::{Event, Outcome, Request};
 
 /// Serves one stream that the relay opened. Ends at once when the visitor is gone.
@@ -81,63 +80,79 @@ async fn answer(
         // Rare, and large: not a part of every exchange.
         return Box::pin(switch(send, parts, head, tunnel, upstream, record)).await;
     }
-    let body = FromStream::new(parts, head.end, declared_length(&head.fields));
-    let (interim, mut heads) = mpsc::channel(INTERIM);
+    let taken = Taken::of(&head);
+    let body = Progress {
+        body: FromStream::new(parts, head.end, declared_length(&head.fields)),
+        taken: taken.clone(),
+    };
     let response = {
-        let (body, progress) = Progress::of(body);
-        let request = upstream.request(head, body, interim);
-        let late = progress.stalled(tunnel.origin_timeout);
-        tokio::pin!(request, late);
-        loop {
-            tokio::select! {
-                biased;
-                Some(head) = heads.recv() => {
-                    let mut bytes = BytesMut::new();
-                    frame::put_response(&mut bytes, &head)?;
-                    send.write(&mut [bytes.freeze()]).await?;
-                }
-                response = &mut request => break response?,
-                () = &mut late => return Err(OriginError::Timeout.into()),
-            }
+        let begun = begin(send, head, body, upstream);
+        let late = taken.stalled(tunnel.origin_timeout);
+        tokio::pin!(begun, late);
+        tokio::select! {
+            biased;
+            response = &mut begun => response?,
+            () = &mut late => return Err(OriginError::Timeout.into()),
         }
     };
     respond(send, response, record).await
+}
+
+/// Sends the request to the origin, and its interim heads back, until the response has begun.
+async fn begin<B>(
+    send: &mut SendHalf,
+    head: Box<head::Request>,
+    body: B,
+    upstream: &Upstream,
+) -> Result<Response<OriginBody>, ServeError>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+{
+    let mut pending = upstream.request(head, body).await?;
+    loop {
+        match pending.next().await? {
+            Next::Response(response) => return Ok(response),
+            Next::Interim(head) => {
+                let mut bytes = BytesMut::new();
+                frame::put_response(&mut bytes, &head)?;
+                send.write(&mut [bytes.freeze()]).await?;
+            }
+        }
+    }
 }
 
 /// A request body that tells when it was last asked for more: an origin that still takes the request
 /// is not late with its answer.
 struct Progress<B> {
     body: B,
-    frames: Taken,
+    taken: Taken,
 }
 
-/// How many frames an origin has taken.
-#[derive(Clone, Default)]
-struct Taken(Arc<AtomicU64>);
-
-impl<B> Progress<B> {
-    fn of(body: B) -> (Self, Taken) {
-        let frames = Taken::default();
-        (
-            Self {
-                body,
-                frames: frames.clone(),
-            },
-            frames,
-        )
-    }
-}
+/// How many frames an origin has taken; nothing is counted of a request without a body.
+#[derive(Clone)]
+struct Taken(Option<Arc<AtomicU64>>);
 
 impl Taken {
+    fn of(head: &head::Request) -> Self {
+        Self((!head.end).then(Arc::default))
+    }
+
+    fn one(&self) {
+        if let Some(frames) = &self.0 {
+            frames.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Ends when nothing was taken for `patience`. Safe to drop.
     async fn stalled(&self, patience: Duration) {
-        let mut before = None;
+        let frames = || self.0.as_ref().map(|frames| frames.load(Ordering::Relaxed));
         loop {
-            let now = self.0.load(Ordering::Relaxed);
-            if before.replace(now) == Some(now) {
+            let before = frames();
+            tokio::time::sleep(patience).await;
+            if frames() == before {
                 return;
             }
-            tokio::time::sleep(patience).await;
         }
     }
 }
@@ -151,7 +166,7 @@ impl<B: Body + Unpin> Body for Progress<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.frames.0.fetch_add(1, Ordering::Relaxed);
+        self.taken.one();
         Poll::Ready(frame)
     }
 
@@ -351,5 +366,3 @@ impl<'a> Record<'a> {
 const HEAD: Duration = Duration::from_secs(10);
 /// How long the end of an exchange may take to arrive while the agent stops.
 const ARRIVAL: Duration = Duration::from_secs(1);
-/// Interim heads that may wait for the relay.
-const INTERIM: usize = 8;

@@ -1,5 +1,6 @@
 //! A connection to the origin.
 
+use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,15 +32,12 @@ enum Target {
 }
 
 /// The bytes of a connection, whatever carries them.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Io: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Io for T {}
 
 /// A connection, and what it speaks.
-#[allow(
-    missing_debug_implementations,
-    reason = "a connection has nothing to show"
-)]
+#[derive(Debug)]
 pub struct Fresh {
     /// The bytes.
     pub io: Box<dyn Io>,

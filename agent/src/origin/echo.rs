@@ -10,8 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-
-use super::http1::RequestBody;
+use http_body_util::combinators::UnsyncBoxBody;
 
 /// Answers any request: the head as text, an empty line, then the request's own body.
 pub fn answer<B>(head: &head::Request, body: B) -> Response<Echo>
@@ -51,7 +50,7 @@ fn describe(head: &head::Request) -> String {
 #[derive(Debug)]
 pub struct Echo {
     start: Option<Bytes>,
-    body: Option<RequestBody>,
+    body: Option<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>,
 }
 
 impl Body for Echo {

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use super::dial::{Dialer, Io};
-use super::{InterimHeads, OriginBody, OriginError};
+use super::{Next, OriginBody, OriginError};
 
 /// The one connection that requests share, once there is one.
 #[derive(Debug, Default)]
@@ -123,65 +123,76 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends a request and waits for the head of its response. Safe to drop: the stream is reset.
-///
-/// # Errors
-///
-/// [`OriginError`].
-pub async fn request<B>(
-    mut sender: SendRequest<Bytes>,
-    head: Box<head::Request>,
-    body: B,
-    interim: InterimHeads,
-    tasks: &Tasks,
-) -> Result<Response<OriginBody>, OriginError>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Send,
-{
-    let end = head.end;
-    let (response, mut send) = sender
-        .send_request(build(head)?, end)
-        .map_err(OriginError::Http2)?;
-    let upload = (!end).then(|| {
-        let (abort, registration) = AbortHandle::new_pair();
-        let work = async move { drop(body::send(body, &mut send).await) };
-        let work = Abortable::new(work.in_current_span(), registration);
-        tasks.spawn(Span::none(), async move {
-            // Given up or not, there is nobody to tell.
-            let _ = work.await;
-        });
-        Upload(abort)
-    });
-    let response = head_of(response, interim).await?;
-    let (mut parts, recv) = response.into_parts();
-    hop::strip(&mut parts.headers);
-    let body = Streamed {
-        body: FromH2::new(recv),
-        _upload: upload,
-    };
-    Ok(Response::from_parts(parts, OriginBody::Http2(body)))
+/// A request that is on its way. Dropped, the stream is reset.
+#[derive(Debug)]
+pub struct Pending {
+    response: ResponseFuture,
+    upload: Option<Upload>,
 }
 
-async fn head_of(
-    mut response: ResponseFuture,
-    interim: InterimHeads,
-) -> Result<Response<h2::RecvStream>, OriginError> {
-    poll_fn(|cx| {
-        while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
-            let (parts, ()) = head.into_parts();
-            let (status, fields) = (parts.status, parts.headers);
-            // A visitor does without interim heads that come faster than it takes them.
-            drop(interim.try_send(head::Response {
-                status,
-                fields,
-                end: false,
-            }));
-        }
-        std::pin::Pin::new(&mut response).poll(cx)
-    })
-    .await
-    .map_err(OriginError::Http2)
+impl Pending {
+    /// Sends a request; its body is sent on `tasks`.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`].
+    pub fn send<B>(
+        mut sender: SendRequest<Bytes>,
+        head: Box<head::Request>,
+        body: B,
+        tasks: &Tasks,
+    ) -> Result<Self, OriginError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Send,
+    {
+        let end = head.end;
+        let (response, mut send) = sender
+            .send_request(build(head)?, end)
+            .map_err(OriginError::Http2)?;
+        let upload = (!end).then(|| {
+            let (abort, registration) = AbortHandle::new_pair();
+            let work = async move { drop(body::send(body, &mut send).await) };
+            let work = Abortable::new(work.in_current_span(), registration);
+            tasks.spawn(Span::none(), async move {
+                // Given up or not, there is nobody to tell.
+                let _ = work.await;
+            });
+            Upload(abort)
+        });
+        Ok(Self { response, upload })
+    }
+
+    /// The next head. After the final one there is nothing more. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`].
+    pub async fn next(&mut self) -> Result<Next, OriginError> {
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(Some(Ok(head))) = self.response.poll_informational(cx) {
+                let (parts, ()) = head.into_parts();
+                return Poll::Ready(Ok(Err(head::Response {
+                    status: parts.status,
+                    fields: parts.headers,
+                    end: false,
+                })));
+            }
+            std::pin::Pin::new(&mut self.response).poll(cx).map_ok(Ok)
+        });
+        let response = match next.await.map_err(OriginError::Http2)? {
+            Ok(response) => response,
+            Err(interim) => return Ok(Next::Interim(interim)),
+        };
+        let (mut parts, recv) = response.into_parts();
+        hop::strip(&mut parts.headers);
+        let body = Streamed {
+            body: FromH2::new(recv),
+            _upload: self.upload.take(),
+        };
+        let response = Response::from_parts(parts, OriginBody::Http2(body));
+        Ok(Next::Response(response))
+    }
 }
 
 /// The request as HTTP/2 says it.

@@ -25,11 +25,11 @@ use bytes::Bytes;
 use http::Response;
 use http::header::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 use self::dial::Dialer;
+use self::http1::Origin;
+use self::http1::connection::Connection;
 use self::http2::Shared;
 use self::pool::Pool;
 use crate::config::{self, HostHeader, Scheme};
@@ -55,10 +55,6 @@ enum Kind {
         always_h2: bool,
     },
 }
-
-/// Interim heads that come before a response. A few may wait; more are dropped, as any proxy may
-/// (RFC 9110 section 15.2).
-pub type InterimHeads = mpsc::Sender<head::Response>;
 
 impl Upstream {
     /// The way to the origin of `tunnel`; what it starts runs on `tasks`.
@@ -94,7 +90,7 @@ impl Upstream {
         })))
     }
 
-    /// Sends a request and waits for the head of the response.
+    /// Begins a request. What comes back is told by [`Pending::next`].
     ///
     /// What happens rarely is boxed, so that the future of every request stays small: it is moved
     /// several times until it runs.
@@ -108,8 +104,7 @@ impl Upstream {
         &self,
         mut head: Box<head::Request>,
         body: B,
-        interim: InterimHeads,
-    ) -> Result<Response<OriginBody>, OriginError>
+    ) -> Result<Pending<'_, B>, OriginError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
@@ -125,22 +120,30 @@ impl Upstream {
             always_h2,
         } = &inner.kind
         else {
-            return Ok(echo::answer(&head, body).map(OriginBody::Echo));
+            let answer = echo::answer(&head, body).map(OriginBody::Echo);
+            return Ok(Pending::Echo(Some(answer)));
+        };
+        let origin = Origin {
+            dialer,
+            pool,
+            tasks: &inner.tasks,
         };
         if *always_h2 || shared.is_open() {
             let sender = Box::pin(shared.sender(dialer, &inner.tasks)).await?;
-            return Box::pin(http2::request(sender, head, body, interim, &inner.tasks)).await;
+            return http2::Pending::send(sender, head, body, &inner.tasks).map(Pending::Http2);
         }
         if let Some(kept) = pool.take() {
-            return http1::request(kept, dialer, pool, head, body, interim, &inner.tasks).await;
+            let pending = http1::Pending::new(kept, head, None, body)?;
+            return Ok(Pending::Http1(pending, origin));
         }
         let fresh = Box::pin(dialer.dial()).await?;
         if fresh.is_h2 {
             let sender = Box::pin(shared.adopt(fresh.io, &inner.tasks)).await?;
-            return Box::pin(http2::request(sender, head, body, interim, &inner.tasks)).await;
+            return http2::Pending::send(sender, head, body, &inner.tasks).map(Pending::Http2);
         }
-        let fresh = Box::pin(http1::handshake(fresh.io, &inner.tasks)).await?;
-        http1::request(fresh, dialer, pool, head, body, interim, &inner.tasks).await
+        let fresh = Connection::new(fresh.io);
+        let pending = http1::Pending::new(fresh, head, None, body)?;
+        Ok(Pending::Http1(pending, origin))
     }
 
     /// Asks the origin to switch to `head.protocol`.
@@ -168,7 +171,14 @@ impl Upstream {
                 let sender = Box::pin(shared.sender(dialer, &inner.tasks)).await?;
                 upgrade::over_h2(sender, head).await
             }
-            Kind::Server { dialer, .. } => upgrade::over_h1(dialer, head, &inner.tasks).await,
+            Kind::Server { dialer, pool, .. } => {
+                let origin = Origin {
+                    dialer,
+                    pool,
+                    tasks: &inner.tasks,
+                };
+                upgrade::over_h1(origin, head).await
+            }
             Kind::Echo => {
                 head.protocol = None;
                 let response = echo::answer(&head, http_body_util::Empty::new());
@@ -186,11 +196,60 @@ impl Upstream {
     }
 }
 
+/// A request that is on its way to the origin.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it stays where it is made, and the large one is the usual one"
+)]
+pub enum Pending<'a, B> {
+    /// Over HTTP/1.1.
+    Http1(http1::Pending<B>, Origin<'a>),
+    /// Over HTTP/2.
+    Http2(http2::Pending),
+    /// To the built-in origin, which has answered.
+    Echo(Option<Response<OriginBody>>),
+}
+
+/// What an origin says next.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is made and taken apart once per head"
+)]
+pub enum Next {
+    /// A 1xx head; more comes.
+    Interim(head::Response),
+    /// The response; nothing comes after it.
+    Response(Response<OriginBody>),
+}
+
+impl<B> Pending<'_, B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// Waits for the next head. Safe to drop: the request is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`OriginError`].
+    pub async fn next(&mut self) -> Result<Next, OriginError> {
+        match self {
+            Self::Http1(pending, origin) => pending.next(*origin).await,
+            Self::Http2(pending) => pending.next().await,
+            Self::Echo(answer) => answer
+                .take()
+                .map(Next::Response)
+                .ok_or(OriginError::Invalid("the built-in origin answers once")),
+        }
+    }
+}
+
 /// The body of an origin's response.
 #[derive(Debug)]
 pub enum OriginBody {
     /// Over HTTP/1.1. The connection goes back to the pool at its end.
-    Http1(http1::Pooled<Incoming>),
+    Http1(http1::body::Incoming),
     /// Over HTTP/2.
     Http2(http2::Streamed),
     /// From the built-in origin.
@@ -206,9 +265,7 @@ impl Body for OriginBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
         match &mut *self {
-            Self::Http1(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(OriginError::Http1))),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
             Self::Http2(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(OriginError::Http2))),
@@ -246,7 +303,7 @@ pub enum OriginError {
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// HTTP/1.1 with it failed.
     #[error("HTTP/1.1 with the origin failed")]
-    Http1(#[source] hyper::Error),
+    Http1(#[source] io::Error),
     /// HTTP/2 with it failed.
     #[error("HTTP/2 with the origin failed")]
     Http2(#[source] h2::Error),
@@ -269,8 +326,6 @@ impl OriginError {
             Self::Tls(_) | Self::Invalid(_) => Reset::OriginInvalid,
             Self::Timeout => Reset::OriginTimeout,
             Self::Request => Reset::VisitorReset,
-            Self::Http1(error) if error.is_parse() => Reset::OriginInvalid,
-            Self::Http1(error) if error.is_user() => Reset::VisitorReset,
             Self::Http1(_) => Reset::OriginReset,
             Self::Http2(error) if error.is_remote() || error.is_io() => Reset::OriginReset,
             Self::Http2(_) => Reset::OriginInvalid,

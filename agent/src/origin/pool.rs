@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use adit_shared::task::Tasks;
 use http::HeaderMap;
-use hyper::client::conn::http1::SendRequest;
 use tracing::Span;
 
-use super::http1::RequestBody;
+use super::http1::connection::Connection;
 
 /// Connections that are not in use, the last used one at the back. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,17 +16,8 @@ pub struct Pool(Arc<Mutex<VecDeque<Idle>>>);
 
 #[derive(Debug)]
 struct Idle {
-    connection: Kept,
+    connection: Connection,
     until: Instant,
-}
-
-/// A connection that a request can be sent on.
-#[derive(Debug)]
-pub struct Kept {
-    /// The connection.
-    pub sender: SendRequest<RequestBody>,
-    /// Whether a request was sent on it before: then the origin may close it at any moment.
-    pub used: bool,
 }
 
 impl Pool {
@@ -45,32 +35,26 @@ impl Pool {
                 }
                 let Some(idle) = swept.upgrade() else { return };
                 let now = Instant::now();
-                lock(&idle).retain(|one| one.is_usable(now));
+                lock(&idle).retain_mut(|one| one.is_usable(now));
             }
         });
         pool
     }
 
-    /// The connection that was used last, if one is ready.
-    pub fn take(&self) -> Option<Kept> {
+    /// The connection that was used last, if there is one.
+    pub fn take(&self) -> Option<Connection> {
         let mut idle = lock(&self.0);
         let now = Instant::now();
-        // One that was just given back may take a moment to be ready: look behind it, too.
-        for at in (0..idle.len()).rev() {
-            if !idle[at].is_usable(now) {
-                idle.remove(at);
-            } else if idle[at].connection.sender.is_ready() {
-                return idle.remove(at).map(|one| one.connection);
+        while let Some(mut last) = idle.pop_back() {
+            if last.is_usable(now) {
+                return Some(last.connection);
             }
         }
         None
     }
 
-    /// Gives a connection back whose response with these `fields` was read to its end.
-    pub fn give(&self, connection: Kept, keep: Duration) {
-        if connection.sender.is_closed() || keep.is_zero() {
-            return;
-        }
+    /// Gives a connection back whose response was read to its end. It may wait for as long as `keep`.
+    pub fn give(&self, connection: Connection, keep: Duration) {
         let mut idle = lock(&self.0);
         if idle.len() >= MOST {
             idle.pop_front();
@@ -83,8 +67,8 @@ impl Pool {
 }
 
 impl Idle {
-    fn is_usable(&self, now: Instant) -> bool {
-        !self.connection.sender.is_closed() && now < self.until
+    fn is_usable(&mut self, now: Instant) -> bool {
+        now < self.until && self.connection.is_idle()
     }
 }
 

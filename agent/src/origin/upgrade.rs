@@ -4,9 +4,10 @@ use std::io;
 
 use adit_shared::body::h2::FromH2;
 use adit_shared::hop;
+use adit_shared::intake::Intake;
 use adit_shared::pump::{H2Sink, QuicSource, SocketSink, SocketSource, pump};
 use adit_shared::stream::SendHalf;
-use adit_shared::task::Tasks;
+use adit_shared::wire::frame::is_interim;
 use adit_shared::wire::head;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use base64::Engine as _;
@@ -15,18 +16,15 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::ext::Protocol;
 use http::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
 };
 use http::{Method, Response, StatusCode};
 use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tracing::Span;
 
-use super::dial::Dialer;
-use super::{OriginBody, OriginError, http1 as plain};
+use super::dial::Io;
+use super::http1::connection::Connection;
+use super::http1::{Origin, Pending};
+use super::{OriginBody, OriginError};
 
 /// What the origin says to a switch.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub enum Answer {
 #[derive(Debug)]
 pub enum Raw {
     /// A connection of its own.
-    Http1(Upgraded),
+    Http1(Box<dyn Io>, Intake),
     /// A stream of a shared connection.
     Http2(FromH2, H2Sink),
 }
@@ -57,9 +55,9 @@ impl Raw {
     /// The first error of either direction.
     pub async fn carry(self, relay: (QuicSource, &mut SendHalf)) -> io::Result<(u64, u64)> {
         match self {
-            Self::Http1(upgraded) => {
-                let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-                let origin = (SocketSource::new(Bytes::new(), read), SocketSink(write));
+            Self::Http1(io, intake) => {
+                let (read, write) = tokio::io::split(io);
+                let origin = (SocketSource::new(intake, read), SocketSink::new(write));
                 pump(relay, origin).await
             }
             Self::Http2(source, sink) => pump(relay, (source, sink)).await,
@@ -73,15 +71,12 @@ impl Raw {
 ///
 /// [`OriginError`].
 pub async fn over_h1(
-    dialer: &Dialer,
+    origin: Origin<'_>,
     mut head: Box<head::Request>,
-    tasks: &Tasks,
 ) -> Result<Answer, OriginError> {
     let protocol = head.protocol.take().ok_or(OriginError::Request)?;
     let websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
     let fields = &mut head.fields;
-    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    fields.insert(UPGRADE, protocol);
     // A visitor over HTTP/2 sends no key (RFC 8441 section 5), but an HTTP/1.1 origin wants one.
     if websocket && !fields.contains_key(SEC_WEBSOCKET_KEY) {
         fields.insert(SEC_WEBSOCKET_KEY, fresh_key());
@@ -90,36 +85,25 @@ pub async fn over_h1(
     let key = fields.get(SEC_WEBSOCKET_KEY).cloned();
     head.end = true;
 
-    let fresh = dialer.dial_http1().await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(fresh))
-        .await
-        .map_err(OriginError::Http1)?;
-    tasks.spawn(Span::none(), async move {
-        drop(connection.with_upgrades().await)
-    });
-    let request = plain::build(head, Empty::new());
-    let mut response = sender
-        .send_request(request)
-        .await
-        .map_err(OriginError::Http1)?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let (mut parts, body) = response.into_parts();
-        hop::strip(&mut parts.headers);
-        let body = plain::Pooled::alone(body, sender);
-        return Ok(Answer::Response(Response::from_parts(
-            parts,
-            OriginBody::Http1(body),
-        )));
+    let fresh = Connection::new(origin.dialer.dial_http1().await?);
+    let mut pending = Pending::new(fresh, head, Some(&protocol), Empty::new())?;
+    let answer = loop {
+        let answer = pending.head(origin).await?;
+        // A head that says to wait says nothing of the switch.
+        if !is_interim(answer.status) {
+            break answer;
+        }
+    };
+    if answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        return pending.response(answer, origin).map(Answer::Response);
     }
+    let mut fields = answer.fields;
     if websocket && let Some(key) = key {
-        check_accept(&key, response.headers())?;
+        check_accept(&key, &fields)?;
     }
-    let upgraded = hyper::upgrade::on(&mut response)
-        .await
-        .map_err(OriginError::Http1)?;
-    let mut fields = std::mem::take(response.headers_mut());
     hop::strip(&mut fields);
-    Ok(Answer::Switched(fields, Raw::Http1(upgraded)))
+    let (io, intake) = pending.into_raw().ok_or(OriginError::Request)?;
+    Ok(Answer::Switched(fields, Raw::Http1(io, intake)))
 }
 
 /// Over a stream of a shared connection (RFC 8441). Safe to drop.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
+use adit_shared::intake::Intake;
 use adit_shared::pump::{SocketSink, SocketSource, pump};
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
@@ -31,9 +32,10 @@ where
     let handle = service_fn(move |request| {
         let (service, visitor, slot) = (service.clone(), visitor.clone(), slot.clone());
         // Boxed, since the server moves the future about: a pointer is cheaper.
-        Box::pin(
-            async move { Ok::<_, Infallible>(request_on(&service, &visitor, slot, request).await) },
-        )
+        Box::pin(async move {
+            let response = request_on::<T>(&service, &visitor, slot, request).await;
+            Ok::<_, Infallible>(response)
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -57,12 +59,16 @@ where
     }
 }
 
-async fn request_on(
+/// Serves one request on a connection that is a `T` underneath.
+async fn request_on<T>(
     service: &Service,
     visitor: &Visitor,
     slot: Slot,
     mut request: Request<Incoming>,
-) -> Response<Body> {
+) -> Response<Body>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let protocol = upgrade_wanted(&request);
     let upgraded = protocol.as_ref().map(|_| hyper::upgrade::on(&mut request));
     let mut interim = Http1Interim::new(slot, request.version());
@@ -77,7 +83,9 @@ async fn request_on(
                 let fields = head.headers_mut();
                 fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 fields.insert(UPGRADE, protocol);
-                service.tasks.spawn(Span::current(), switch(upgraded, *raw));
+                service
+                    .tasks
+                    .spawn(Span::current(), switch::<T>(upgraded, *raw));
             }
             head.map(|()| Body::own(Bytes::new()))
         }
@@ -85,13 +93,21 @@ async fn request_on(
 }
 
 /// Carries raw bytes after a 101.
-async fn switch(upgraded: OnUpgrade, raw: Raw) {
+async fn switch<T>(upgraded: OnUpgrade, raw: Raw)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let upgraded = match upgraded.await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "visitor left before the upgrade"),
     };
-    let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-    let left = (SocketSource::new(Bytes::new(), read), SocketSink(write));
+    // The server is done with it: nothing need stand between the pump and the socket.
+    let Ok(parts) = upgraded.downcast::<InterimIo<TokioIo<T>>>() else {
+        return tracing::error!("a connection is another one after its upgrade");
+    };
+    let (read, write) = tokio::io::split(parts.io.into_inner().into_inner());
+    let early = Intake::with(parts.read_buf);
+    let left = (SocketSource::new(early, read), SocketSink::new(write));
     raw.carry(|right| pump(left, right)).await;
 }
 

@@ -35,6 +35,11 @@ impl<T> InterimIo<T> {
             slot,
         )
     }
+
+    /// The connection, when the server is done with it.
+    pub fn into_inner(self) -> T {
+        self.io
+    }
 }
 
 /// Where a head waits for the moment between responses.

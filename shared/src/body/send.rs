@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use thiserror::Error;
 use tokio::task::coop::consume_budget;
 
+use crate::chunks::Chunks;
 use crate::quic::WriteError;
 use crate::stream::SendHalf;
 use crate::wire::frame::{self, HeadTooLarge};
@@ -29,7 +30,7 @@ where
     B: Body<Data = Bytes>,
 {
     let mut body = pin!(body);
-    let mut out = Batch::new(head);
+    let mut out = Chunks::new(head);
     let mut sent = 0;
     loop {
         let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
@@ -38,17 +39,17 @@ where
             poll => poll.map(Some),
         });
         match next.await {
-            None => out.flush(to).await?,
+            None => flush(&mut out, to).await?,
             Some(Some(Ok(frame))) => {
-                sent += out.push(frame)?;
+                sent += push(&mut out, frame)?;
                 if out.is_full() {
-                    out.flush(to).await?;
+                    flush(&mut out, to).await?;
                 }
             }
             Some(Some(Err(error))) => return Err(SendError::Body(error)),
             Some(None) => {
-                frame::put_end(&mut out.small);
-                out.flush(to).await?;
+                frame::put_end(out.small());
+                flush(&mut out, to).await?;
                 to.finish();
                 return Ok(sent);
             }
@@ -70,73 +71,29 @@ pub enum SendError<E> {
     Trailers(#[from] HeadTooLarge),
 }
 
-/// What leaves with the next write.
-struct Batch {
-    chunks: Vec<Bytes>,
-    /// Frame headers and small data, gathered behind the last chunk.
-    small: BytesMut,
-    bytes: usize,
-}
-
-impl Batch {
-    fn new(head: BytesMut) -> Self {
-        Self {
-            chunks: Vec::with_capacity(8),
-            small: head,
-            bytes: 0,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.small.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= FULL || self.small.len() >= FULL
-    }
-
-    /// Adds a frame; says how many bytes of data it had.
-    fn push(&mut self, frame: Frame<Bytes>) -> Result<u64, HeadTooLarge> {
-        let data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers() {
-                    frame::put_trailers(&mut self.small, &trailers)?;
-                }
-                return Ok(0);
+/// Adds a frame to what leaves next; says how many bytes of data it had.
+fn push(out: &mut Chunks, frame: Frame<Bytes>) -> Result<u64, HeadTooLarge> {
+    let data = match frame.into_data() {
+        Ok(data) => data,
+        Err(frame) => {
+            if let Ok(trailers) = frame.into_trailers() {
+                frame::put_trailers(out.small(), &trailers)?;
             }
-        };
-        let len = data.len();
-        if len == 0 {
             return Ok(0);
         }
-        frame::put_data_header(&mut self.small, len);
-        if len < SMALL {
-            // The one copy of the hot path: below this size a chunk of its own costs more in the
-            // send buffer, which is searched chunk by chunk for every packet.
-            self.small.put_slice(&data);
-        } else {
-            self.chunks.push(self.small.split().freeze());
-            self.chunks.push(data);
-            self.bytes += len;
-        }
-        Ok(len as u64)
+    };
+    let len = data.len();
+    if len > 0 {
+        frame::put_data_header(out.small(), len);
+        out.push(data);
     }
-
-    async fn flush(&mut self, to: &mut SendHalf) -> Result<(), WriteError> {
-        if !self.small.is_empty() {
-            self.chunks.push(self.small.split().freeze());
-        }
-        to.write(&mut self.chunks).await?;
-        self.chunks.clear();
-        self.bytes = 0;
-        // QUIC futures spend no budget of the runtime, so a fast body would never let others run.
-        consume_budget().await;
-        Ok(())
-    }
+    Ok(len as u64)
 }
 
-/// Chunks below this many bytes are merged.
-const SMALL: usize = 2 << 10;
-/// A write takes about this many bytes at a time.
-const FULL: usize = 64 << 10;
+async fn flush(out: &mut Chunks, to: &mut SendHalf) -> Result<(), WriteError> {
+    to.write(out.as_slices()).await?;
+    out.clear();
+    // QUIC futures spend no budget of the runtime, so a fast body would never let others run.
+    consume_budget().await;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! A request on its way to the origin: its head, then its body.
+
+use std::fmt::Write as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use adit_shared::chunks::Chunks;
+use adit_shared::hop;
+use bytes::{Buf as _, BufMut as _, Bytes};
+use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, HOST};
+use http_body::{Body, Frame};
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_write_buf;
+
+use super::head;
+
+/// What is left to send of a request.
+#[derive(Debug)]
+pub(super) struct Upload<B> {
+    /// The rest of the body, until all of it waits to be written.
+    body: Option<B>,
+    /// Bytes of it that the head declares and that have not come; none for a body in chunks.
+    left: Option<u64>,
+    /// Whether any of the request was written.
+    pub(super) begun: bool,
+}
+
+/// Why a request could not be sent whole.
+#[derive(Debug)]
+pub(super) enum UploadError {
+    /// Its body ended too early, or is not as long as its head says.
+    Body,
+    /// The origin takes no more.
+    Write(io::Error),
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
+    /// A request whose head was written to where it leaves from. `declared` is the length of the body,
+    /// none if that comes in chunks.
+    pub(super) fn new(body: Option<B>, declared: Option<u64>) -> Self {
+        Self {
+            body,
+            left: declared,
+            begun: false,
+        }
+    }
+
+    /// Sends as much as can be sent now; ready when all was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`UploadError`].
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut to: &mut (impl AsyncWrite + Unpin + ?Sized),
+        out: &mut Chunks,
+    ) -> Poll<Result<(), UploadError>> {
+        loop {
+            self.gather(cx, out)?;
+            if out.is_empty() {
+                // TLS keeps what the socket did not take.
+                ready!(Pin::new(&mut to).poll_flush(cx)).map_err(UploadError::Write)?;
+                return match self.body {
+                    Some(_) => Poll::Pending,
+                    None => Poll::Ready(Ok(())),
+                };
+            }
+            while out.has_remaining() {
+                match ready!(poll_write_buf(Pin::new(&mut to), cx, out)) {
+                    Ok(0) => return Poll::Ready(Err(write_error(io::ErrorKind::WriteZero.into()))),
+                    Ok(_) => self.begun = true,
+                    Err(error) => return Poll::Ready(Err(write_error(error))),
+                }
+            }
+        }
+    }
+
+    /// Takes what is ready of the body, so that one write takes many pieces of it.
+    fn gather(&mut self, cx: &mut Context<'_>, out: &mut Chunks) -> Result<(), UploadError> {
+        while let Some(body) = &mut self.body
+            && !out.is_full()
+        {
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(frame))) => self.push(frame, out)?,
+                Poll::Ready(Some(Err(_))) => return Err(UploadError::Body),
+                Poll::Ready(None) => self.end(&HeaderMap::new(), out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, frame: Frame<Bytes>, out: &mut Chunks) -> Result<(), UploadError> {
+        let data = match frame.into_data() {
+            Ok(data) if data.is_empty() => return Ok(()),
+            Ok(data) => data,
+            Err(frame) => {
+                let mut fields = frame.into_trailers().unwrap_or_default();
+                hop::strip_fixed(&mut fields);
+                // Behind the body it is too late to say whose it is or how long it was.
+                fields.remove(HOST);
+                fields.remove(CONTENT_LENGTH);
+                return self.end(&fields, out);
+            }
+        };
+        match &mut self.left {
+            Some(left) => {
+                let rest = left.checked_sub(data.len() as u64);
+                *left = rest.ok_or(UploadError::Body)?;
+                out.push(data);
+            }
+            None => {
+                // Writing to a buffer cannot fail.
+                let _ = write!(out.small(), "{:x}\r\n", data.len());
+                out.push(data);
+                out.small().put_slice(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, trailers: &HeaderMap, out: &mut Chunks) -> Result<(), UploadError> {
+        self.body = None;
+        match self.left {
+            Some(0) => Ok(()),
+            Some(_) => Err(UploadError::Body),
+            None => {
+                out.small().put_slice(b"0\r\n");
+                head::put_trailers(trailers, out.small());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn write_error(error: io::Error) -> UploadError {
+    UploadError::Write(error)
+}
