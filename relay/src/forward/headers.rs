@@ -26,7 +26,9 @@ pub fn take_authority(
     if second.is_some() {
         return Err(BadAuthority::Repeated);
     }
-    fields.remove(HOST);
+    if first.is_some() {
+        fields.remove(HOST);
+    }
     let parse = |text: &str| Host::from_authority(text).map_err(|_| BadAuthority::Invalid);
     let from_field = match &first {
         Some(value) => Some(parse(value.to_str().map_err(|_| BadAuthority::Invalid)?)?),
@@ -159,20 +161,28 @@ pub fn set_forwarded(fields: &mut HeaderMap, visit: Visit<'_>) {
             }
         }
     }
+    let chain = addresses.len();
     // Writing to a string cannot fail.
     let _ = write!(addresses, "{ip}");
-    let _ = match ip {
-        IpAddr::V4(ip) => write!(forwarded, "for={ip}"),
-        IpAddr::V6(ip) => write!(forwarded, "for=\"[{ip}]\""),
+    // Text is put together by hand: formatting costs more than all the rest.
+    let quotes = match ip {
+        IpAddr::V4(_) => ("for=", ""),
+        IpAddr::V6(_) => ("for=\"[", "]\""),
     };
+    forwarded.push_str(quotes.0);
+    forwarded.push_str(&addresses[chain..]);
+    forwarded.push_str(quotes.1);
     if let Ok(host) = visit.authority.to_str() {
         // An authority has no character that would need escaping within quotes.
-        let _ = write!(forwarded, ";host=\"{host}\";proto={proto}");
+        forwarded.push_str(";host=\"");
+        forwarded.push_str(host);
+        forwarded.push_str("\";proto=");
+        forwarded.push_str(proto);
     }
     for (name, text) in [(&X_FORWARDED_FOR, addresses), (&FORWARDED, forwarded)] {
-        fields.remove(name);
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            fields.insert(name, value);
+        match HeaderValue::try_from(text) {
+            Ok(value) => drop(fields.insert(name, value)),
+            Err(_) => drop(fields.remove(name)),
         }
     }
     if !(visit.trusted && fields.contains_key(&X_FORWARDED_PROTO)) {
@@ -190,9 +200,9 @@ pub fn request_id(fields: &mut HeaderMap) -> RequestId {
         return id;
     }
     let id = RequestId::fresh();
-    fields.remove(&X_REQUEST_ID);
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        fields.insert(&X_REQUEST_ID, value);
+    match HeaderValue::from_str(id.as_str()) {
+        Ok(value) => drop(fields.insert(&X_REQUEST_ID, value)),
+        Err(_) => drop(fields.remove(&X_REQUEST_ID)),
     }
     id
 }

@@ -96,7 +96,8 @@ pub struct Head {
 /// What is wrong with it.
 pub fn take_response(from: &mut BytesMut, seen: &mut usize) -> Result<Option<Head>, &'static str> {
     // An origin that speaks something else may wait for us to speak.
-    if from.iter().zip(START).any(|(byte, start)| byte != start) {
+    let begun = from.len().min(START.len());
+    if from[..begun] != START[..begun] {
         return Err(NOT_HTTP);
     }
     let Some(len) = end_of_section(from, seen) else {
