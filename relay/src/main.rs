@@ -11,6 +11,12 @@ use adit_shared::{files, telemetry};
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// The system's allocator gives memory back between two large reads, and takes it again for the next:
+/// with this one bulk costs a third less.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args = Args::read();
     let result = match args.command {

@@ -65,6 +65,6 @@ impl Intake {
 }
 
 /// Room for one read, in bytes: at first, and when little comes.
-const LEAST: usize = 4 << 10;
+const LEAST: usize = 2 << 10;
 /// Room for one read when much comes.
 const MOST: usize = 64 << 10;
