@@ -3,18 +3,20 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use adit_shared::body::recv::{FromStream, declared_length};
+use adit_shared::body::recv::{BodyError, FromStream, declared_length};
 use adit_shared::body::send::{self, SendError};
-use adit_shared::pump::QuicSource;
+use adit_shared::pump::{QuicSource, Watched};
 use adit_shared::quic::{RecvStream, SendStream, WriteError};
+use adit_shared::stall::{Account, Reader};
 use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
 use adit_shared::wire::head;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{AbortHandle, Abortable};
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
@@ -29,7 +31,12 @@ use crate::origin::{OriginBody, OriginError, Upstream};
 use crate::status::{Event, Outcome, Request};
 
 /// Serves one stream that the relay opened. Ends at once when the visitor is gone.
-pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) {
+pub(super) async fn exchange(
+    agent: &Agent,
+    account: &Arc<Account>,
+    send: SendStream,
+    recv: RecvStream,
+) {
     let mut send = SendHalf::new(send);
     let mut parts = Parts::new(RecvHalf::new(recv), Side::Request);
     let head = match timeout(HEAD, parts.next()).await {
@@ -52,10 +59,15 @@ pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) 
         return send.reset(Reset::Internal);
     };
     let mut record = Record::start(agent, tunnel, &head);
+    let to = To {
+        tunnel,
+        upstream,
+        account,
+    };
     let gone = send.stopped();
     let result = tokio::select! {
         biased;
-        result = answer(&mut send, parts, head, tunnel, upstream, &mut record) => result,
+        result = answer(&mut send, parts, head, to, &mut record) => result,
         _ = gone => Err(ServeError::VisitorLeft),
     };
     if result.is_ok() && agent.tasks.is_stopped() {
@@ -69,24 +81,50 @@ pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) 
     record.end(result.map_err(|error| error.outcome()));
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    tunnel: &'a Tunnel,
+    upstream: &'a Upstream,
+    account: &'a Arc<Account>,
+}
+
 async fn answer(
     send: &mut SendHalf,
     parts: Parts,
     head: Box<head::Request>,
-    tunnel: &Tunnel,
-    upstream: &Upstream,
+    to: To<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
     if head.protocol.is_some() {
         // Rare, and large: not a part of every exchange.
-        return Box::pin(switch(send, parts, head, tunnel, upstream, record)).await;
+        return Box::pin(switch(send, parts, head, to, record)).await;
     }
     let body = FromStream::new(parts, head.end, declared_length(&head.fields));
+    if head.end {
+        return ask(send, head, body, None, to, record).await;
+    }
+    let (cut, registration) = AbortHandle::new_pair();
+    let reader = to.account.watch(body.left(), &cut);
+    let asked = Box::pin(ask(send, head, body, reader, to, record));
+    let asked = Abortable::new(asked, registration).await;
+    asked.unwrap_or(Err(ServeError::Stalled))
+}
+
+/// Sends the request to the origin, and the response back.
+async fn ask(
+    send: &mut SendHalf,
+    head: Box<head::Request>,
+    body: FromStream,
+    reader: Option<Reader>,
+    to: To<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
     let (interim, mut heads) = mpsc::channel(INTERIM);
     let response = {
-        let (body, progress) = Progress::of(body);
-        let request = upstream.request(head, body, interim);
-        let late = progress.stalled(tunnel.origin_timeout);
+        let (body, progress) = Progress::of(body, reader);
+        let request = to.upstream.request(head, body, interim);
+        let late = progress.stalled(to.tunnel.origin_timeout);
         tokio::pin!(request, late);
         loop {
             tokio::select! {
@@ -106,22 +144,24 @@ async fn answer(
 
 /// A request body that tells when it was last asked for more: an origin that still takes the request
 /// is not late with its answer.
-struct Progress<B> {
-    body: B,
+struct Progress {
+    body: FromStream,
     frames: Taken,
+    reader: Option<Reader>,
 }
 
 /// How many frames an origin has taken.
 #[derive(Clone, Default)]
 struct Taken(Arc<AtomicU64>);
 
-impl<B> Progress<B> {
-    fn of(body: B) -> (Self, Taken) {
+impl Progress {
+    fn of(body: FromStream, reader: Option<Reader>) -> (Self, Taken) {
         let frames = Taken::default();
         (
             Self {
                 body,
                 frames: frames.clone(),
+                reader,
             },
             frames,
         )
@@ -142,15 +182,25 @@ impl Taken {
     }
 }
 
-impl<B: Body + Unpin> Body for Progress<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl Body for Progress {
+    type Data = Bytes;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            if let Some(reader) = &mut self.reader {
+                reader.waits();
+            }
+            return Poll::Pending;
+        };
+        let left = self.body.left();
+        match (&mut self.reader, &frame) {
+            (Some(reader), Some(Ok(_))) => reader.took(left),
+            _ => self.reader = None,
+        }
         self.frames.0.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(frame)
     }
@@ -202,11 +252,10 @@ async fn switch(
     send: &mut SendHalf,
     parts: Parts,
     head: Box<head::Request>,
-    tunnel: &Tunnel,
-    upstream: &Upstream,
+    to: To<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
-    let answer = timeout(tunnel.origin_timeout, upstream.upgrade(head)).await;
+    let answer = timeout(to.tunnel.origin_timeout, to.upstream.upgrade(head)).await;
     let (fields, raw) = match answer.map_err(|_| OriginError::Timeout)?? {
         Answer::Response(response) => return respond(send, response, record).await,
         Answer::Switched(fields, raw) => (fields, raw),
@@ -220,8 +269,13 @@ async fn switch(
     let mut bytes = BytesMut::new();
     frame::put_response(&mut bytes, &head)?;
     send.write(&mut [bytes.freeze()]).await?;
+    let (cut, registration) = AbortHandle::new_pair();
     let source = QuicSource::new(parts.into_raw());
-    let (received, sent) = raw.carry((source, send)).await.map_err(ServeError::Raw)?;
+    let source = Watched::new(source, to.account.watch(None, &cut));
+    let carried = Abortable::new(raw.carry((source, send)), registration).await;
+    let (received, sent) = carried
+        .map_err(|_| ServeError::Stalled)?
+        .map_err(ServeError::Raw)?;
     (record.received, record.sent) = (received, sent);
     Ok(())
 }
@@ -246,6 +300,8 @@ enum ServeError {
     Write(#[from] WriteError),
     #[error("the origin's head is too large for the tunnel")]
     Head(#[from] HeadTooLarge),
+    #[error("the origin stopped reading, and held up too much")]
+    Stalled,
     #[error("the switched connection was cut")]
     Raw(#[source] std::io::Error),
 }
@@ -256,6 +312,7 @@ impl ServeError {
             Self::VisitorLeft | Self::Write(_) | Self::Raw(_) => Reset::Cancelled,
             Self::Origin(error) => error.code(),
             Self::Head(_) => Reset::OriginInvalid,
+            Self::Stalled => Reset::OriginTimeout,
         }
     }
 
@@ -263,7 +320,7 @@ impl ServeError {
     fn side(&self) -> &'static str {
         match self {
             Self::VisitorLeft | Self::Origin(OriginError::Request) => "visitor",
-            Self::Origin(_) | Self::Head(_) => "origin",
+            Self::Origin(_) | Self::Head(_) | Self::Stalled => "origin",
             Self::Write(_) | Self::Raw(_) => "relay",
         }
     }
@@ -273,6 +330,7 @@ impl ServeError {
             Self::VisitorLeft | Self::Write(_) | Self::Raw(_) => Outcome::VisitorLeft,
             Self::Origin(error) => Outcome::Failed(error.word()),
             Self::Head(_) => Outcome::Failed("origin-invalid"),
+            Self::Stalled => Outcome::Failed("origin-timeout"),
         }
     }
 }
