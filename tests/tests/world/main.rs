@@ -13,6 +13,7 @@ mod failures;
 mod heads;
 mod hostile;
 mod interim;
+mod isolation;
 mod names;
 mod streaming;
 mod streams;
