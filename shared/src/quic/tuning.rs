@@ -56,6 +56,14 @@ const LEAST_DATAGRAM: u16 = 1200;
 /// headers.
 const ETHERNET_DATAGRAM: u16 = 1452;
 
+/// Bytes in flight before anything is known of the way: 32 small packets, as the widest used QUIC
+/// stacks begin with. On a narrow way (5 Mbit/s, 40 ms) no more is lost than with the usual 10; with
+/// four times as much it was twice as much.
+const FAR_START: u64 = 32 * 1200;
+
+/// The same on this machine, where nothing is narrow.
+const NEAR_START: u64 = 256 << 10;
+
 /// Bytes kept for retransmission on one connection: the bound of what all exchanges of an agent
 /// together may have under way.
 const SEND_WINDOW: u64 = 16 << 20;
@@ -78,24 +86,32 @@ pub(super) struct Way {
     pub(super) window: u32,
     /// The largest datagram that may fit through.
     pub(super) datagram: u16,
+    /// Bytes in flight to begin with.
+    pub(super) start: u64,
 }
 
 impl Way {
     /// The way to `remote`, whose route takes packets of `mtu` bytes, if that is known.
     pub(super) fn to(remote: SocketAddr, window: Window, mtu: Option<u32>) -> Self {
         let ip = remote.ip().to_canonical();
+        let is_near = ip.is_loopback();
         let window = match window {
             Window::Bytes(bytes) => bytes,
-            Window::ByPath if ip.is_loopback() => NEAR,
+            Window::ByPath if is_near => NEAR,
             Window::ByPath => FAR,
         };
+        let start = if is_near { NEAR_START } else { FAR_START };
         let headers = if ip.is_ipv4() { 20 + 8 } else { 40 + 8 };
         let datagram = mtu.map_or(ETHERNET_DATAGRAM, |mtu| {
             let room = mtu.saturating_sub(headers);
             u16::try_from(room).unwrap_or(u16::MAX)
         });
         let datagram = datagram.clamp(LEAST_DATAGRAM, MAX_DATAGRAM);
-        Self { window, datagram }
+        Self {
+            window,
+            datagram,
+            start,
+        }
     }
 }
 
@@ -131,7 +147,40 @@ fn both(way: Way, closing: &Closing) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(way.window))
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
-        .congestion_controller_factory(congestion::factory(closing))
+        .congestion_controller_factory(congestion::factory(way.start, closing))
         .mtu_discovery_config(Some(mtu));
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(remote: &str, mtu: Option<u32>) -> (u32, u16) {
+        let way = Way::to(remote.parse().unwrap(), Window::ByPath, mtu);
+        (way.window, way.datagram)
+    }
+
+    #[test]
+    fn windows_follow_from_where_the_peer_is() {
+        assert_eq!(way("127.0.0.1:1", None).0, NEAR);
+        assert_eq!(way("[::1]:1", None).0, NEAR);
+        assert_eq!(way("[::ffff:127.0.0.1]:1", None).0, NEAR);
+        assert_eq!(way("10.0.0.1:1", None).0, FAR);
+        assert_eq!(way("[2001:db8::1]:1", None).0, FAR);
+        let other = Way::to("192.0.2.1:1".parse().unwrap(), Window::Bytes(7), None);
+        assert_eq!(other.window, 7);
+    }
+
+    #[test]
+    fn datagrams_are_as_large_as_the_route_takes_but_not_too_large() {
+        assert_eq!(way("192.0.2.1:1", Some(1500)).1, 1472);
+        assert_eq!(way("[2001:db8::1]:1", Some(1500)).1, 1452);
+        assert_eq!(way("[::ffff:192.0.2.1]:1", Some(1500)).1, 1472);
+        assert_eq!(way("192.0.2.1:1", Some(1420)).1, 1392);
+        assert_eq!(way("192.0.2.1:1", Some(9001)).1, MAX_DATAGRAM);
+        assert_eq!(way("127.0.0.1:1", Some(65536)).1, MAX_DATAGRAM);
+        assert_eq!(way("192.0.2.1:1", Some(68)).1, LEAST_DATAGRAM);
+        assert_eq!(way("192.0.2.1:1", None).1, ETHERNET_DATAGRAM);
+    }
 }

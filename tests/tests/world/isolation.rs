@@ -224,7 +224,9 @@ async fn a_slow_but_steady_reader_is_never_cut() {
         others.push(stalled(&world, "/big").await);
         while metric(&world, "exchanges_reset_over_budget_total").await < cut {
             ticks.tick().await;
-            all += soon("more", slow.read(&mut piece)).await.unwrap();
+            let len = soon("more", slow.read(&mut piece)).await.unwrap();
+            assert!(len > 0, "cut after {all}");
+            all += len;
         }
     }
     while all + MIB < BIG {

@@ -8,6 +8,7 @@
 
 mod away;
 mod cancel;
+mod distance;
 mod drain;
 mod failures;
 mod heads;
