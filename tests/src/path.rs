@@ -89,6 +89,10 @@ struct State {
 
 impl Path {
     /// A perfect way to `relay` for one agent, with this seed for its later faults.
+    #[allow(
+        clippy::unused_async,
+        reason = "it is waited for like every other part of a world"
+    )]
     pub async fn to(relay: SocketAddr, seed: u64) -> Self {
         let inside = Arc::new(socket());
         let address = inside.local_addr().unwrap();
