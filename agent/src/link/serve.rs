@@ -101,12 +101,17 @@ async fn answer(
         return Box::pin(switch(send, parts, head, to, record)).await;
     }
     let body = FromStream::new(parts, head.end, declared_length(&head.fields));
-    if head.end {
+    let watched = if head.end {
+        None
+    } else {
+        let (cut, registration) = AbortHandle::new_pair();
+        let reader = to.account.watch(body.left(), &cut);
+        reader.map(|reader| (reader, registration))
+    };
+    let Some((reader, registration)) = watched else {
         return ask(send, head, body, None, to, record).await;
-    }
-    let (cut, registration) = AbortHandle::new_pair();
-    let reader = to.account.watch(body.left(), &cut);
-    let asked = Box::pin(ask(send, head, body, reader, to, record));
+    };
+    let asked = Box::pin(ask(send, head, body, Some(reader), to, record));
     let asked = Abortable::new(asked, registration).await;
     asked.unwrap_or(Err(ServeError::Stalled))
 }

@@ -65,7 +65,8 @@ const FAR_START: u64 = 32 * 1200;
 const NEAR_START: u64 = 256 << 10;
 
 /// Bytes kept for retransmission on one connection: the bound of what all exchanges of an agent
-/// together may have under way.
+/// together may have under way. An agent that acknowledges nothing costs the relay this much; one
+/// that does but reads nothing costs nothing here, since what its windows took is its own to keep.
 const SEND_WINDOW: u64 = 16 << 20;
 
 /// The window of a connection whose peer has not yet proved itself, in bytes.
