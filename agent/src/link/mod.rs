@@ -2,6 +2,7 @@
 //! when it was lost.
 
 mod dial;
+mod progress;
 mod register;
 mod serve;
 mod session;

@@ -1,12 +1,9 @@
 //! One exchange at the agent: read the request's head, ask the origin, send the answer.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use adit_shared::body::recv::{BodyError, FromStream, declared_length};
+use adit_shared::body::recv::{FromStream, declared_length};
 use adit_shared::body::send::{self, SendError};
 use adit_shared::pump::{QuicSource, Watched};
 use adit_shared::quic::{RecvStream, SendStream, WriteError};
@@ -15,16 +12,17 @@ use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
 use adit_shared::wire::head;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_util::future::{AbortHandle, Abortable};
 use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Agent;
+use super::progress::Progress;
 use crate::config::Tunnel;
 use crate::origin::upgrade::Answer;
 use crate::origin::{OriginBody, OriginError, Upstream};
@@ -145,78 +143,6 @@ async fn ask(
         }
     };
     respond(send, response, record).await
-}
-
-/// A request body that tells when it was last asked for more: an origin that still takes the request
-/// is not late with its answer.
-struct Progress {
-    body: FromStream,
-    frames: Taken,
-    reader: Option<Reader>,
-}
-
-/// How many frames an origin has taken.
-#[derive(Clone, Default)]
-struct Taken(Arc<AtomicU64>);
-
-impl Progress {
-    fn of(body: FromStream, reader: Option<Reader>) -> (Self, Taken) {
-        let frames = Taken::default();
-        (
-            Self {
-                body,
-                frames: frames.clone(),
-                reader,
-            },
-            frames,
-        )
-    }
-}
-
-impl Taken {
-    /// Ends when nothing was taken for `patience`. Safe to drop.
-    async fn stalled(&self, patience: Duration) {
-        let mut before = None;
-        loop {
-            let now = self.0.load(Ordering::Relaxed);
-            if before.replace(now) == Some(now) {
-                return;
-            }
-            tokio::time::sleep(patience).await;
-        }
-    }
-}
-
-impl Body for Progress {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-            if let Some(reader) = &mut self.reader {
-                reader.waits();
-            }
-            return Poll::Pending;
-        };
-        let left = self.body.left();
-        match (&mut self.reader, &frame) {
-            (Some(reader), Some(Ok(_))) => reader.took(left),
-            _ => self.reader = None,
-        }
-        self.frames.0.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// Sends a response that is not a switch.
