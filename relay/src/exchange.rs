@@ -1,13 +1,17 @@
 //! One visitor request and its response, over one stream of a session.
 
+use std::sync::Arc;
+
 use adit_shared::body::recv::{FromStream, declared_length};
 use adit_shared::pump::QuicSource;
 use adit_shared::quic::{Lost, ReadError, WriteError};
+use adit_shared::stall::{Account, Reader};
 use adit_shared::stream::{PartError, Parts, SendHalf};
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part};
 use adit_shared::wire::head;
 use bytes::BytesMut;
+use futures_util::future::AbortHandle;
 use http::{Method, StatusCode};
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,11 +21,11 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct Exchange {
     send: SendHalf,
     parts: Parts,
-    slot: OwnedSemaphorePermit,
+    slot: Slot,
 }
 
 impl Exchange {
-    pub(crate) fn new(send: SendHalf, parts: Parts, slot: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(send: SendHalf, parts: Parts, slot: Slot) -> Self {
         Self { send, parts, slot }
     }
 
@@ -29,9 +33,31 @@ impl Exchange {
     pub fn split(self) -> (SendHalf, Response) {
         let response = Response {
             parts: self.parts,
-            _slot: self.slot,
+            slot: self.slot,
         };
         (self.send, response)
+    }
+}
+
+/// One exchange of those that an agent takes at once. Gives it back when dropped.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+    account: Arc<Account>,
+}
+
+impl Slot {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, account: Arc<Account>) -> Self {
+        Self {
+            _permit: permit,
+            account,
+        }
+    }
+
+    /// Watches whether the visitor takes what comes; `left` is how much does, if that is known.
+    /// When visitors that stopped reading hold too much, `cut` is used.
+    pub fn watch(&self, left: Option<u64>, cut: &AbortHandle) -> Option<Reader> {
+        self.account.watch(left, cut)
     }
 }
 
@@ -50,8 +76,7 @@ pub fn encode(head: &head::Request) -> Result<BytesMut, ExchangeError> {
 #[derive(Debug)]
 pub struct Response {
     parts: Parts,
-    /// Gives the agent's slot back when the response has ended.
-    _slot: OwnedSemaphorePermit,
+    slot: Slot,
 }
 
 impl Response {
@@ -75,13 +100,13 @@ impl Response {
         let declared = declared_length(&head.fields).filter(|_| !bodiless);
         Body {
             stream: FromStream::new(self.parts, head.end, declared),
-            _slot: self._slot,
+            slot: self.slot,
         }
     }
 
     /// What follows a 101: raw bytes.
-    pub fn raw(self) -> (QuicSource, OwnedSemaphorePermit) {
-        (QuicSource::new(self.parts.into_raw()), self._slot)
+    pub fn raw(self) -> (QuicSource, Slot) {
+        (QuicSource::new(self.parts.into_raw()), self.slot)
     }
 }
 
@@ -90,7 +115,8 @@ impl Response {
 pub struct Body {
     /// The frames as an HTTP body.
     pub stream: FromStream,
-    _slot: OwnedSemaphorePermit,
+    /// Held while it lasts.
+    pub slot: Slot,
 }
 
 /// Why there is no response.

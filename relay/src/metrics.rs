@@ -24,6 +24,10 @@ pub struct Metrics {
     pub exchanges: Gauge,
     /// Requests that wait for an agent.
     pub held: Gauge,
+    /// Requests whose visitor has stopped reading.
+    pub stalled: Gauge,
+    /// What they may hold of the relay's memory.
+    pub stalled_bytes: Gauge,
     /// QUIC handshakes that were refused, timed out or failed.
     pub handshakes_failed: Counter,
     /// Visitors' connections that were refused because there were too many.
@@ -32,6 +36,7 @@ pub struct Metrics {
     responses: [Counter; 5],
     visitor_left: Counter,
     cut: Counter,
+    over_budget: Counter,
     request_bytes: Counter<u64, AtomicU64>,
     response_bytes: Counter<u64, AtomicU64>,
     seconds: Histogram,
@@ -46,6 +51,8 @@ pub enum Outcome {
     VisitorLeft,
     /// The agent or the origin failed after the head: the visitor saw a reset.
     Cut,
+    /// The visitor stopped reading for longest when too much was held for such: it saw a reset.
+    OverBudget,
     /// The relay answered for the origin.
     Failed,
 }
@@ -78,6 +85,9 @@ impl Metrics {
             responses,
             visitor_left: Counter::default(),
             cut: Counter::default(),
+            over_budget: Counter::default(),
+            stalled: Gauge::default(),
+            stalled_bytes: Gauge::default(),
             request_bytes: Counter::default(),
             response_bytes: Counter::default(),
             // 1 ms to 32 s.
@@ -131,6 +141,22 @@ impl Metrics {
             "Responses cut after their head",
             metrics.cut.clone(),
         );
+        r.register(
+            "exchanges_reset_over_budget",
+            "Requests reset because visitors that stopped reading held too much",
+            metrics.over_budget.clone(),
+        );
+        r.register(
+            "stalled",
+            "Requests whose visitor has stopped reading",
+            metrics.stalled.clone(),
+        );
+        r.register_with_unit(
+            "stalled",
+            "What visitors that stopped reading may hold of the relay's memory",
+            Unit::Bytes,
+            metrics.stalled_bytes.clone(),
+        );
         r.register_with_unit(
             "request_body",
             "Bodies of requests",
@@ -180,6 +206,7 @@ impl Metrics {
         match outcome {
             Outcome::VisitorLeft => drop(self.visitor_left.inc()),
             Outcome::Cut => drop(self.cut.inc()),
+            Outcome::OverBudget => drop(self.over_budget.inc()),
             Outcome::Done | Outcome::Failed => {}
         }
         self.response_bytes.inc_by(sent);

@@ -9,14 +9,15 @@ use std::time::Duration;
 use adit_shared::name::Host;
 use adit_shared::quic::endpoint::{EndpointError, Listener};
 use adit_shared::quic::tls::{self, Pin, TlsError};
+use adit_shared::stall::{Stalls, TICK};
 use adit_shared::task::Tasks;
 use adit_shared::wire;
 use adit_shared::wire::code::Close;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::{interval, timeout};
-use tracing::{Span, info, warn};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{Span, debug, info, warn};
 
 use crate::admin::Admin;
 use crate::auth::Auth;
@@ -88,16 +89,15 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
     let metrics = Arc::new(Metrics::new(&limits.list()));
     let routes = remember(&config, &store).await?;
     let sessions = Sessions::default();
+    let stalls = Stalls::new(limits.stalls());
     let (visitors, agents, house) = (Tasks::default(), Tasks::default(), Tasks::default());
 
     let http = bind("http", config.http)?;
     let https = bind("https", config.https)?;
     let admin = bind("admin", config.admin)?;
     let quic = config.quic.map(|address| {
-        Ok::<_, StartError>(Listener::bind(
-            address,
-            tls::server(certificates.clone(), &[wire::ALPN])?,
-        )?)
+        let tls = tls::server(certificates.clone(), &[wire::ALPN])?;
+        Ok::<_, StartError>(Listener::bind(address, tls)?.with_window(limits.window))
     });
     let quic = quic.transpose()?;
     let port = |listener: &Option<TcpListener>| Some(listener.as_ref()?.local_addr().ok()?.port());
@@ -169,6 +169,7 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         sessions: sessions.clone(),
         store: store.clone(),
         certificates: certificates.clone(),
+        stalls: stalls.clone(),
         metrics: metrics.clone(),
         site: Arc::new(site),
         limits: join::Limits {
@@ -181,6 +182,10 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         },
         tasks: agents.clone(),
     };
+    house.spawn(
+        Span::none(),
+        watch_stalls(stalls, metrics.clone(), house.clone()),
+    );
     if let Some(listener) = &quic {
         house.spawn(Span::none(), join.clone().watch_tokens());
         agents.spawn(Span::none(), join.listen(listener.clone()));
@@ -270,6 +275,30 @@ async fn keep_house(routes: Routes, store: Store, certificates: Arc<Certificates
         }
         if let Err(error) = certificates.reload() {
             warn!(%error, "cannot read the certificate again; the old one stays");
+        }
+    }
+}
+
+/// Cuts visitors that stopped reading when they hold too much, until the tasks are stopped.
+async fn watch_stalls(stalls: Stalls, metrics: Arc<Metrics>, tasks: Tasks) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = tasks.stopped() => return,
+            _ = ticks.tick() => {}
+        }
+        let found = stalls.sweep(std::time::Instant::now());
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        metrics.stalled.set(gauge(found.stalled as u64));
+        metrics.stalled_bytes.set(gauge(found.held));
+        if found.cut > 0 {
+            debug!(
+                cut = found.cut,
+                held = found.held,
+                "stalled exchanges are cut"
+            );
         }
     }
 }

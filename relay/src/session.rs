@@ -6,13 +6,14 @@ use std::time::SystemTime;
 use adit_shared::identity::Fingerprint;
 use adit_shared::name::SessionId;
 use adit_shared::quic::{Connection, Lost};
+use adit_shared::stall::Account;
 use adit_shared::stream::{Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Close;
 use adit_shared::wire::frame::Side;
 use tokio::sync::Semaphore;
 
 use crate::auth::TokenId;
-use crate::exchange::{Exchange, ExchangeError};
+use crate::exchange::{Exchange, ExchangeError, Slot};
 
 /// One agent's authenticated connection.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Session {
     connection: Connection,
     slots: Arc<Semaphore>,
     slots_in_all: usize,
+    account: Arc<Account>,
 }
 
 /// What is known of an agent when it is welcomed.
@@ -50,8 +52,9 @@ pub struct Newcomer {
 }
 
 impl Session {
-    /// A session for an agent that proved itself on `connection`.
-    pub fn new(newcomer: Newcomer, connection: Connection) -> Self {
+    /// A session for an agent that proved itself on `connection`; what visitors that stop reading
+    /// hold of it is counted on `account`.
+    pub fn new(newcomer: Newcomer, connection: Connection, account: Arc<Account>) -> Self {
         Self {
             id: SessionId::next(),
             owner: newcomer.owner,
@@ -62,6 +65,7 @@ impl Session {
             connection,
             slots: Arc::new(Semaphore::new(newcomer.exchanges)),
             slots_in_all: newcomer.exchanges,
+            account,
         }
     }
 
@@ -76,6 +80,7 @@ impl Session {
         let slot = slot.map_err(|_| ExchangeError::Overload)?;
         let (send, recv) = self.connection.open().await.map_err(ExchangeError::Lost)?;
         let parts = Parts::new(RecvHalf::new(recv), Side::Response);
+        let slot = Slot::new(slot, self.account.clone());
         Ok(Exchange::new(SendHalf::new(send), parts, slot))
     }
 

@@ -14,6 +14,7 @@
 //! - [`control`]: the control stream, whole messages in and out;
 //! - [`body`]: an HTTP message body into a stream and out of one;
 //! - [`pump`]: raw bytes both ways, after an upgrade;
+//! - [`stall`]: what readers that stopped reading hold, and a bound on it;
 //! - [`task`], [`backoff`], [`telemetry`], [`files`]: how programs run, retry, speak and open.
 
 pub mod backoff;
@@ -27,6 +28,7 @@ pub mod intake;
 pub mod name;
 pub mod pump;
 pub mod quic;
+pub mod stall;
 pub mod stream;
 pub mod task;
 pub mod telemetry;

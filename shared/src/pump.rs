@@ -16,6 +16,7 @@ use crate::body::h2::{FromH2, send_data};
 use crate::chunks::Chunks;
 use crate::intake::Intake;
 use crate::quic::{ReadError, WriteError};
+use crate::stall::Reader;
 use crate::stream::{RecvHalf, SendHalf};
 use crate::wire::code::Reset;
 
@@ -111,6 +112,33 @@ impl Source for QuicSource {
         let read = ready!(self.recv.poll_chunks(cx, &mut batch)).map_err(read_error)?;
         to.extend(batch.into_iter().take(read.unwrap_or_default()));
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A source that tells whether what comes from it is taken.
+#[derive(Debug)]
+pub struct Watched<S> {
+    source: S,
+    reader: Option<Reader>,
+}
+
+impl<S> Watched<S> {
+    /// Tells it to `reader`, if anybody wants to know.
+    pub fn new(source: S, reader: Option<Reader>) -> Self {
+        Self { source, reader }
+    }
+}
+
+impl<S: Source> Source for Watched<S> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<Bytes>) -> Poll<io::Result<()>> {
+        let read = self.source.poll_read(cx, to);
+        match (&mut self.reader, &read) {
+            (Some(reader), Poll::Ready(Ok(()))) if !to.is_empty() => reader.took(None),
+            // After the end there is nothing to hold.
+            (Some(reader), _) => reader.waits(),
+            (None, _) => {}
+        }
+        read
     }
 }
 

@@ -1,5 +1,6 @@
-//! A UDP way between agent and relay that is as bad as asked: it delays, loses, reorders, cuts, and
-//! changes the address under which the relay sees the agent. What is random follows from a seed.
+//! A UDP way between agent and relay that is as bad as asked: it delays, loses, reorders, cuts, has
+//! a bottleneck, drops what is too large, and changes the address under which the relay sees the
+//! agent. What is random follows from a seed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use adit_shared::task::Tasks;
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +25,35 @@ pub struct Faults {
     pub reorder: f64,
     /// Whether nothing at all gets through.
     pub cut: bool,
+    /// How much gets through each way; all that comes when there is none.
+    pub rate: Option<Rate>,
+    /// The largest datagram that gets through; any size when there is none.
+    pub max_datagram: Option<usize>,
+}
+
+/// The bottleneck of a way.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Bits a second, headers not counted.
+    pub bits: u64,
+    /// Bytes that may wait for their turn; what comes on top is lost.
+    pub queue: u64,
+}
+
+impl Rate {
+    /// A bottleneck of `bits` a second, before which the way's own product of rate and round trip
+    /// may wait.
+    pub fn with_usual_queue(bits: u64, round_trip: Duration) -> Self {
+        let queue = u128::from(bits) * round_trip.as_nanos() / 8_000_000_000;
+        Self {
+            bits,
+            queue: queue as u64,
+        }
+    }
+
+    fn takes(&self, bytes: u64) -> Duration {
+        Duration::from_nanos(bytes * 8_000_000_000 / self.bits)
+    }
 }
 
 /// A forwarder on a port of its own, to be dialled in the relay's place.
@@ -34,23 +65,43 @@ pub struct Path {
     tasks: Tasks,
 }
 
+/// What a way has done with datagrams.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Lost because they were too large.
+    pub too_large: u64,
+    /// Lost because the queue was full.
+    pub crowded: u64,
+    /// Bytes of the largest that was not.
+    pub largest: usize,
+}
+
 #[derive(Debug)]
 struct State {
     faults: Faults,
     random: u64,
+    /// Until when the bottleneck is busy: towards the relay, and towards the agent.
+    busy: [Instant; 2],
+    counts: Counts,
     /// Counts changes of address; a forwarder with an old number is retired.
     generation: u64,
 }
 
 impl Path {
     /// A perfect way to `relay` for one agent, with this seed for its later faults.
+    #[allow(
+        clippy::unused_async,
+        reason = "it is waited for like every other part of a world"
+    )]
     pub async fn to(relay: SocketAddr, seed: u64) -> Self {
-        let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let inside = Arc::new(socket());
         let address = inside.local_addr().unwrap();
         let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let state = Arc::new(Mutex::new(State {
             faults: Faults::default(),
             random,
+            busy: [Instant::now(); 2],
+            counts: Counts::default(),
             generation: 0,
         }));
         let tasks = Tasks::default();
@@ -73,6 +124,11 @@ impl Path {
     /// From now on the relay sees the agent at another address, as after a NAT's rebinding.
     pub fn rebind(&self) {
         self.lock().generation += 1;
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> Counts {
+        self.lock().counts
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,7 +161,7 @@ async fn forward(
         let current = match outside.get(&agent) {
             Some((made, sender)) if *made == generation => sender.clone(),
             _ => {
-                let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+                let socket = Arc::new(socket());
                 let sender = delayed(socket.clone(), &tasks);
                 let back = back(socket, agent, generation, state.clone(), to_agent.clone());
                 tasks.spawn(Span::none(), back);
@@ -113,7 +169,7 @@ async fn forward(
                 sender
             }
         };
-        pass(&state, &current, &buffer[..len], relay);
+        pass(&state, TO_RELAY, &current, &buffer[..len], relay);
     }
 }
 
@@ -132,13 +188,14 @@ async fn back(
         if state.lock().unwrap().generation != generation {
             return;
         }
-        pass(&state, &to_agent, &buffer[..len], agent);
+        pass(&state, TO_AGENT, &to_agent, &buffer[..len], agent);
     }
 }
 
 /// Decides what becomes of one datagram.
 fn pass(
     state: &Mutex<State>,
+    direction: usize,
     to: &mpsc::UnboundedSender<Late>,
     datagram: &[u8],
     address: SocketAddr,
@@ -149,12 +206,28 @@ fn pass(
     if faults.cut || lost < faults.loss {
         return;
     }
+    if faults.max_datagram.is_some_and(|max| datagram.len() > max) {
+        state.counts.too_large += 1;
+        return;
+    }
+    state.counts.largest = state.counts.largest.max(datagram.len());
+    let now = Instant::now();
+    let mut leaves = now;
+    if let Some(rate) = faults.rate {
+        let free = state.busy[direction].max(now);
+        if free - now > rate.takes(rate.queue) {
+            state.counts.crowded += 1;
+            return;
+        }
+        leaves = free + rate.takes(datagram.len() as u64);
+        state.busy[direction] = leaves;
+    }
     let extra = if slow < faults.reorder {
         faults.delay + Duration::from_millis(1)
     } else {
         Duration::ZERO
     };
-    let due = Instant::now() + faults.delay + extra;
+    let due = leaves + faults.delay + extra;
     drop(to.send(Late {
         due,
         datagram: datagram.to_vec(),
@@ -180,6 +253,19 @@ struct Late {
     address: SocketAddr,
 }
 
+/// A socket of loopback with room for bursts: what gets lost is for us to decide.
+fn socket() -> UdpSocket {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let buffers = SockRef::from(&socket);
+    buffers.set_recv_buffer_size(4 << 20).unwrap();
+    buffers.set_send_buffer_size(4 << 20).unwrap();
+    UdpSocket::from_std(socket).unwrap()
+}
+
+const TO_RELAY: usize = 0;
+const TO_AGENT: usize = 1;
+
 /// Sends what it is given when it is due.
 fn delayed(socket: Arc<UdpSocket>, tasks: &Tasks) -> mpsc::UnboundedSender<Late> {
     let (sender, mut receiver) = mpsc::unbounded_channel::<Late>();
@@ -197,7 +283,11 @@ fn delayed(socket: Arc<UdpSocket>, tasks: &Tasks) -> mpsc::UnboundedSender<Late>
                     None => return,
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    if let Some((_, late)) = waiting.pop_first() {
+                    // Timers are coarse, so several are due at a time.
+                    while let Some(next) = waiting.first_entry()
+                        && next.key().0 <= Instant::now()
+                    {
+                        let late = next.remove();
                         // A full socket loses it, as any network may.
                         drop(socket.send_to(&late.datagram, late.address).await);
                     }

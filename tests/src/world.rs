@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use adit_agent::config::{Config as AgentConfig, HostHeader, Origin, RelayAddress, Tunnel};
+use adit_agent::config::{
+    Config as AgentConfig, HostHeader, Origin, RelayAddress, STALLED, Tunnel,
+};
 use adit_agent::link::{self, Stop};
 use adit_agent::status::{Event, Status};
 use adit_relay::config::Config;
 use adit_relay::{Relay, StartError};
 use adit_shared::quic::tls::{Pin, Trust, read_certificates};
+use adit_shared::quic::tuning::Window;
 use adit_shared::task::Tasks;
 use adit_shared::telemetry::LogFormat;
 use tokio::sync::{broadcast, oneshot};
@@ -142,6 +145,8 @@ impl World {
             qr: false,
             once: false,
             drain_grace: Duration::from_secs(5),
+            window: Window::ByPath,
+            stalled: STALLED,
             log_format: LogFormat::Text,
         }
     }

@@ -24,6 +24,8 @@ use std::time::Duration;
 
 use adit_shared::name::{Host, Name};
 use adit_shared::quic::tls::{TlsError, Trust};
+use adit_shared::quic::tuning::Window;
+use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
 use thiserror::Error;
 
@@ -31,6 +33,7 @@ pub use file::BadFile;
 pub use given::{Given, Place};
 pub use origin::{HostHeader, Origin, Scheme};
 pub use relay::{RelayAddress, default_state_dir, default_trust, is_loopback};
+pub use resolve::STALLED;
 pub use token::{BadToken, Token};
 
 /// What the agent shall do.
@@ -56,6 +59,10 @@ pub struct Config {
     pub once: bool,
     /// How long exchanges in flight may take to finish.
     pub drain_grace: Duration,
+    /// Bytes of one exchange that may be under way from the relay.
+    pub window: Window,
+    /// Bytes that may be held for origins that stopped reading.
+    pub stalled: Budget,
     /// How log lines are written.
     pub log_format: LogFormat,
 }

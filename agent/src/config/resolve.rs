@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_shared::quic::tls::{self, Pin, Trust};
+use adit_shared::quic::tuning::Window;
+use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
 
 use super::given::{Given, Layer, Setting, first};
@@ -38,6 +40,8 @@ impl Given {
             qr: self.qr,
             once: self.once,
             drain_grace: self.drain_grace()?,
+            window: Window::ByPath,
+            stalled: STALLED,
             log_format: self.log_format()?,
         })
     }
@@ -240,6 +244,13 @@ pub(super) const ORIGIN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Long enough for what a person waits for, short enough for a person who pressed Ctrl-C.
 pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(10);
+
+/// An origin that stopped reading 128 uploads from this machine, or 21 from elsewhere, holds this.
+pub const STALLED: Budget = Budget {
+    each: 128 << 20,
+    // Two sessions overlap while a relay drains.
+    all: 256 << 20,
+};
 
 const MAX_LABEL: usize = 200;
 

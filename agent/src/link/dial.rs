@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use adit_shared::quic::endpoint::{self, Dialer, EndpointError};
 use adit_shared::quic::tls::{self, TlsError, Trust};
+use adit_shared::quic::tuning::Window;
 use adit_shared::quic::{Connection, Lost};
 use adit_shared::wire;
 use thiserror::Error;
@@ -56,7 +57,7 @@ fn client(trust: &Trust) -> Result<Arc<rustls::ClientConfig>, TlsError> {
 /// # Errors
 ///
 /// [`DialError`] of the last address.
-pub(super) async fn dial(peer: &Peer) -> Result<(Dialer, Connection), DialError> {
+pub(super) async fn dial(peer: &Peer, window: Window) -> Result<(Dialer, Connection), DialError> {
     let Peer { host, port, .. } = peer;
     let tls = peer.tls()?;
     let found = lookup_host((host.as_str(), *port)).await;
@@ -67,7 +68,7 @@ pub(super) async fn dial(peer: &Peer) -> Result<(Dialer, Connection), DialError>
     addresses.sort_by_key(|address| address.is_ipv6());
     let mut last = DialError::NoAddress(host.clone());
     for address in addresses {
-        match dial_one(host, address, &tls).await {
+        match dial_one(host, address, window, &tls).await {
             Ok(dialled) => return Ok(dialled),
             Err(error @ DialError::Refused(_)) => return Err(error),
             Err(error) => last = error,
@@ -79,9 +80,10 @@ pub(super) async fn dial(peer: &Peer) -> Result<(Dialer, Connection), DialError>
 async fn dial_one(
     host: &str,
     address: SocketAddr,
+    window: Window,
     tls: &Arc<rustls::ClientConfig>,
 ) -> Result<(Dialer, Connection), DialError> {
-    let dialer = Dialer::bind(address)?;
+    let dialer = Dialer::bind(address)?.with_window(window);
     // An address in brackets is for URLs; certificates name it without.
     let name = host.trim_start_matches('[').trim_end_matches(']');
     match timeout(ATTEMPT, dialer.dial(address, name, tls.clone())).await {

@@ -2,6 +2,7 @@
 //! when it was lost.
 
 mod dial;
+mod progress;
 mod register;
 mod serve;
 mod session;
@@ -15,6 +16,7 @@ use adit_shared::backoff::Backoff;
 use adit_shared::identity::{Identity, IdentityError};
 use adit_shared::quic::Lost;
 use adit_shared::quic::tls::TlsError;
+use adit_shared::stall::{Stalls, TICK};
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Close;
 use thiserror::Error;
@@ -67,6 +69,7 @@ struct Agent {
     instance: [u8; 16],
     upstreams: Vec<Upstream>,
     status: Status,
+    stalls: Stalls,
     tasks: Tasks,
 }
 
@@ -106,6 +109,7 @@ async fn serve(config: Config, peer: &Peer, status: Status, tasks: Tasks) -> Res
         .map(|tunnel| Upstream::new(tunnel, tasks.clone()))
         .collect();
     let agent = Arc::new(Agent {
+        stalls: Stalls::new(config.stalled),
         config,
         identity,
         instance,
@@ -117,6 +121,10 @@ async fn serve(config: Config, peer: &Peer, status: Status, tasks: Tasks) -> Res
     agent
         .tasks
         .spawn(Span::none(), async move { watch_origins(&watch).await });
+    let watch = agent.clone();
+    agent
+        .tasks
+        .spawn(Span::none(), async move { watch_stalls(&watch).await });
     match agent.stay(peer).await {
         Stop::Asked => Ok(()),
         stop => Err(stop),
@@ -176,10 +184,12 @@ impl Agent {
     }
 
     async fn connect(&self, peer: &Peer, again: bool) -> Result<Registered, RegisterError> {
-        let (dialer, connection) = dial::dial(peer).await.map_err(|error| match error {
-            DialError::Refused(reason) => RegisterError::Refused(reason),
-            other => RegisterError::Dial(other),
-        })?;
+        let (dialer, connection) = dial::dial(peer, self.config.window)
+            .await
+            .map_err(|error| match error {
+                DialError::Refused(reason) => RegisterError::Refused(reason),
+                other => RegisterError::Dial(other),
+            })?;
         register::register(self, dialer, connection, again).await
     }
 
@@ -217,6 +227,20 @@ async fn watch_origins(agent: &Agent) {
         };
         if agent.or_stopped(tokio::time::sleep(pause)).await.is_none() {
             return;
+        }
+    }
+}
+
+/// Cuts uploads that origins stopped reading when they hold too much.
+async fn watch_stalls(agent: &Agent) {
+    while agent.or_stopped(tokio::time::sleep(TICK)).await.is_some() {
+        let found = agent.stalls.sweep(Instant::now());
+        if found.cut > 0 {
+            debug!(
+                cut = found.cut,
+                held = found.held,
+                "stalled uploads are cut"
+            );
         }
     }
 }

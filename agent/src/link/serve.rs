@@ -1,34 +1,39 @@
 //! One exchange at the agent: read the request's head, ask the origin, send the answer.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::body::recv::{FromStream, declared_length};
 use adit_shared::body::send::{self, SendError};
-use adit_shared::pump::QuicSource;
+use adit_shared::pump::{QuicSource, Watched};
 use adit_shared::quic::{RecvStream, SendStream, WriteError};
+use adit_shared::stall::{Account, Reader};
 use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
 use adit_shared::wire::head;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
+use futures_util::future::{AbortHandle, Abortable};
 use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
 use thiserror::Error;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Agent;
+use super::progress::Progress;
 use crate::config::Tunnel;
 use crate::origin::upgrade::Answer;
 use crate::origin::{Next, OriginBody, OriginError, Upstream};
 use crate::status::{Event, Outcome, Request};
 
 /// Serves one stream that the relay opened. Ends at once when the visitor is gone.
-pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) {
+pub(super) async fn exchange(
+    agent: &Agent,
+    account: &Arc<Account>,
+    send: SendStream,
+    recv: RecvStream,
+) {
     let mut send = SendHalf::new(send);
     let mut parts = Parts::new(RecvHalf::new(recv), Side::Request);
     let head = match timeout(HEAD, parts.next()).await {
@@ -51,10 +56,15 @@ pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) 
         return send.reset(Reset::Internal);
     };
     let mut record = Record::start(agent, tunnel, &head);
+    let to = To {
+        tunnel,
+        upstream,
+        account,
+    };
     let gone = send.stopped();
     let result = tokio::select! {
         biased;
-        result = answer(&mut send, parts, head, tunnel, upstream, &mut record) => result,
+        result = answer(&mut send, parts, head, to, &mut record) => result,
         _ = gone => Err(ServeError::VisitorLeft),
     };
     if result.is_ok() && agent.tasks.is_stopped() {
@@ -68,26 +78,54 @@ pub(super) async fn exchange(agent: &Agent, send: SendStream, recv: RecvStream) 
     record.end(result.map_err(|error| error.outcome()));
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    tunnel: &'a Tunnel,
+    upstream: &'a Upstream,
+    account: &'a Arc<Account>,
+}
+
 async fn answer(
     send: &mut SendHalf,
     parts: Parts,
     head: Box<head::Request>,
-    tunnel: &Tunnel,
-    upstream: &Upstream,
+    to: To<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
     if head.protocol.is_some() {
         // Rare, and large: not a part of every exchange.
-        return Box::pin(switch(send, parts, head, tunnel, upstream, record)).await;
+        return Box::pin(switch(send, parts, head, to, record)).await;
     }
-    let taken = Taken::of(&head);
-    let body = Progress {
-        body: FromStream::new(parts, head.end, declared_length(&head.fields)),
-        taken: taken.clone(),
+    let body = FromStream::new(parts, head.end, declared_length(&head.fields));
+    let watched = if head.end {
+        None
+    } else {
+        let (cut, registration) = AbortHandle::new_pair();
+        let reader = to.account.watch(body.left(), &cut);
+        reader.map(|reader| (reader, registration))
     };
+    let Some((reader, registration)) = watched else {
+        return ask(send, head, body, None, to, record).await;
+    };
+    let asked = Box::pin(ask(send, head, body, Some(reader), to, record));
+    let asked = Abortable::new(asked, registration).await;
+    asked.unwrap_or(Err(ServeError::Stalled))
+}
+
+/// Sends the request to the origin, and the response back.
+async fn ask(
+    send: &mut SendHalf,
+    head: Box<head::Request>,
+    body: FromStream,
+    reader: Option<Reader>,
+    to: To<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
+    let (body, progress) = Progress::of(body, reader);
     let response = {
-        let begun = begin(send, head, body, upstream);
-        let late = taken.stalled(tunnel.origin_timeout);
+        let begun = begin(send, head, body, to.upstream);
+        let late = progress.stalled(to.tunnel.origin_timeout);
         tokio::pin!(begun, late);
         tokio::select! {
             biased;
@@ -99,16 +137,12 @@ async fn answer(
 }
 
 /// Sends the request to the origin, and its interim heads back, until the response has begun.
-async fn begin<B>(
+async fn begin(
     send: &mut SendHalf,
     head: Box<head::Request>,
-    body: B,
+    body: Progress,
     upstream: &Upstream,
-) -> Result<Response<OriginBody>, ServeError>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
-{
+) -> Result<Response<OriginBody>, ServeError> {
     let mut pending = upstream.request(head, body).await?;
     loop {
         match pending.next().await? {
@@ -119,63 +153,6 @@ where
                 send.write(&mut [bytes.freeze()]).await?;
             }
         }
-    }
-}
-
-/// A request body that tells when it was last asked for more: an origin that still takes the request
-/// is not late with its answer.
-struct Progress<B> {
-    body: B,
-    taken: Taken,
-}
-
-/// How many frames an origin has taken; nothing is counted of a request without a body.
-#[derive(Clone)]
-struct Taken(Option<Arc<AtomicU64>>);
-
-impl Taken {
-    fn of(head: &head::Request) -> Self {
-        Self((!head.end).then(Arc::default))
-    }
-
-    fn one(&self) {
-        if let Some(frames) = &self.0 {
-            frames.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Ends when nothing was taken for `patience`. Safe to drop.
-    async fn stalled(&self, patience: Duration) {
-        let frames = || self.0.as_ref().map(|frames| frames.load(Ordering::Relaxed));
-        loop {
-            let before = frames();
-            tokio::time::sleep(patience).await;
-            if frames() == before {
-                return;
-            }
-        }
-    }
-}
-
-impl<B: Body + Unpin> Body for Progress<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.taken.one();
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -217,11 +194,10 @@ async fn switch(
     send: &mut SendHalf,
     parts: Parts,
     head: Box<head::Request>,
-    tunnel: &Tunnel,
-    upstream: &Upstream,
+    to: To<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
-    let answer = timeout(tunnel.origin_timeout, upstream.upgrade(head)).await;
+    let answer = timeout(to.tunnel.origin_timeout, to.upstream.upgrade(head)).await;
     let (fields, raw) = match answer.map_err(|_| OriginError::Timeout)?? {
         Answer::Response(response) => return respond(send, response, record).await,
         Answer::Switched(fields, raw) => (fields, raw),
@@ -235,8 +211,13 @@ async fn switch(
     let mut bytes = BytesMut::new();
     frame::put_response(&mut bytes, &head)?;
     send.write(&mut [bytes.freeze()]).await?;
+    let (cut, registration) = AbortHandle::new_pair();
     let source = QuicSource::new(parts.into_raw());
-    let (received, sent) = raw.carry((source, send)).await.map_err(ServeError::Raw)?;
+    let source = Watched::new(source, to.account.watch(None, &cut));
+    let carried = Abortable::new(raw.carry((source, send)), registration).await;
+    let (received, sent) = carried
+        .map_err(|_| ServeError::Stalled)?
+        .map_err(ServeError::Raw)?;
     (record.received, record.sent) = (received, sent);
     Ok(())
 }
@@ -261,6 +242,8 @@ enum ServeError {
     Write(#[from] WriteError),
     #[error("the origin's head is too large for the tunnel")]
     Head(#[from] HeadTooLarge),
+    #[error("the origin stopped reading, and held up too much")]
+    Stalled,
     #[error("the switched connection was cut")]
     Raw(#[source] std::io::Error),
 }
@@ -271,6 +254,7 @@ impl ServeError {
             Self::VisitorLeft | Self::Write(_) | Self::Raw(_) => Reset::Cancelled,
             Self::Origin(error) => error.code(),
             Self::Head(_) => Reset::OriginInvalid,
+            Self::Stalled => Reset::OriginTimeout,
         }
     }
 
@@ -278,7 +262,7 @@ impl ServeError {
     fn side(&self) -> &'static str {
         match self {
             Self::VisitorLeft | Self::Origin(OriginError::Request) => "visitor",
-            Self::Origin(_) | Self::Head(_) => "origin",
+            Self::Origin(_) | Self::Head(_) | Self::Stalled => "origin",
             Self::Write(_) | Self::Raw(_) => "relay",
         }
     }
@@ -288,6 +272,7 @@ impl ServeError {
             Self::VisitorLeft | Self::Write(_) | Self::Raw(_) => Outcome::VisitorLeft,
             Self::Origin(error) => Outcome::Failed(error.word()),
             Self::Head(_) => Outcome::Failed("origin-invalid"),
+            Self::Stalled => Outcome::Failed("origin-timeout"),
         }
     }
 }

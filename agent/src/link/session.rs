@@ -40,13 +40,14 @@ pub(super) async fn run(agent: &Arc<Agent>, registered: Registered) -> End {
     } = registered;
     let exchanges = Exchanges::of(connection.clone());
     let (serving, of, open) = (agent.clone(), connection.clone(), exchanges.open.clone());
+    let account = agent.stalls.account(connection.window());
     // Ends with the connection.
     let span = info_span!("session", id = session);
     exchanges.accepting.spawn(span, async move {
         while let Ok((send, recv)) = of.accept().await {
-            let agent = serving.clone();
+            let (agent, account) = (serving.clone(), account.clone());
             open.spawn(Span::none(), async move {
-                serve::exchange(&agent, send, recv).await
+                serve::exchange(&agent, &account, send, recv).await
             });
         }
     });

@@ -5,7 +5,7 @@ use std::io;
 use adit_shared::body::h2::FromH2;
 use adit_shared::hop;
 use adit_shared::intake::Intake;
-use adit_shared::pump::{H2Sink, QuicSource, SocketSink, SocketSource, pump};
+use adit_shared::pump::{H2Sink, QuicSource, SocketSink, SocketSource, Watched, pump};
 use adit_shared::stream::SendHalf;
 use adit_shared::wire::frame::is_interim;
 use adit_shared::wire::head;
@@ -53,7 +53,10 @@ impl Raw {
     /// # Errors
     ///
     /// The first error of either direction.
-    pub async fn carry(self, relay: (QuicSource, &mut SendHalf)) -> io::Result<(u64, u64)> {
+    pub async fn carry(
+        self,
+        relay: (Watched<QuicSource>, &mut SendHalf),
+    ) -> io::Result<(u64, u64)> {
         match self {
             Self::Http1(io, intake) => {
                 let (read, write) = tokio::io::split(io);

@@ -4,12 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use adit_shared::quic::tuning::EXCHANGES;
+use adit_shared::quic::tuning::{EXCHANGES, Window};
+use adit_shared::stall::Budget;
 use adit_shared::wire::head::{MAX_FIELDS, MAX_HEAD};
 use serde::Deserialize;
 
-use super::ConfigError;
 use super::file::text;
+use super::{ConfigError, memory};
 use crate::args::{Size, Span};
 
 /// The relay's limits.
@@ -44,11 +45,20 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Fields of a visitor's request head. Browsers send about 20, proxies add a few.
     pub head_fields: usize,
+    /// Bytes that visitors of one agent who stopped reading may hold together; above it the one
+    /// that stopped first is reset. A paused video holds a window's worth: 6 MiB, or 1 MiB on this
+    /// machine.
+    pub stalled_per_agent: usize,
+    /// Bytes that all visitors who stopped reading may hold together.
+    pub stalled: usize,
+    /// Bytes of one exchange that may be under way to the relay; more lets one exchange be faster
+    /// on a long way, and a visitor who stopped reading hold more.
+    pub window: Window,
 }
 
 impl Limits {
     /// Name, meaning and value of the limits that are numbers, to be shown beside what they bound.
-    pub fn list(&self) -> [(&'static str, &'static str, usize); 9] {
+    pub fn list(&self) -> [(&'static str, &'static str, usize); 11] {
         [
             ("visitors", "Connections of visitors at once", self.visitors),
             ("agents", "Sessions at once", self.agents),
@@ -75,7 +85,25 @@ impl Limits {
             ("held", "Requests that wait for agents", self.held),
             ("head_bytes", "Bytes of a request head", self.head_bytes),
             ("head_fields", "Fields of a request head", self.head_fields),
+            (
+                "stalled_per_agent",
+                "Bytes held by visitors of one agent who stopped reading",
+                self.stalled_per_agent,
+            ),
+            (
+                "stalled",
+                "Bytes held by visitors who stopped reading",
+                self.stalled,
+            ),
         ]
+    }
+
+    /// What visitors who stopped reading may hold.
+    pub fn stalls(&self) -> Budget {
+        Budget {
+            each: self.stalled_per_agent as u64,
+            all: self.stalled as u64,
+        }
     }
 }
 
@@ -93,6 +121,9 @@ impl Default for Limits {
             hello_timeout: Duration::from_secs(10),
             head_bytes: 32 << 10,
             head_fields: 128,
+            stalled_per_agent: 128 << 20,
+            stalled: memory::share().min(1 << 30),
+            window: Window::ByPath,
         }
     }
 }
@@ -116,6 +147,12 @@ pub(super) struct File {
     #[serde(deserialize_with = "text")]
     head_bytes: Option<Size>,
     head_fields: Option<NonZeroUsize>,
+    #[serde(deserialize_with = "text")]
+    stalled_per_agent: Option<Size>,
+    #[serde(deserialize_with = "text")]
+    stalled: Option<Size>,
+    #[serde(deserialize_with = "text")]
+    window: Option<Size>,
 }
 
 impl File {
@@ -136,6 +173,13 @@ impl File {
             hello_timeout: span(self.hello_timeout, default.hello_timeout),
             head_bytes: self.head_bytes.map_or(default.head_bytes, |size| size.0),
             head_fields: count(self.head_fields, default.head_fields),
+            stalled_per_agent: self
+                .stalled_per_agent
+                .map_or(default.stalled_per_agent, |size| size.0),
+            stalled: self.stalled.map_or(default.stalled, |size| size.0),
+            window: self.window.map_or(default.window, |size| {
+                Window::Bytes(u32::try_from(size.0).unwrap_or(u32::MAX))
+            }),
         };
         // What a visitor may send must fit into what an agent accepts.
         let fits = |key: &'static str, value: usize, range: std::ops::RangeInclusive<usize>| {
@@ -151,9 +195,16 @@ impl File {
         };
         fits("limits.head-bytes", limits.head_bytes, MIN_HEAD..=MAX_HEAD)?;
         fits("limits.head-fields", limits.head_fields, 1..=MAX_FIELDS)?;
+        if let Some(window) = self.window {
+            fits("limits.window", window.0, MIN_WINDOW..=MAX_WINDOW)?;
+        }
         Ok(limits)
     }
 }
 
 /// What the HTTP library needs to read anything at all.
 const MIN_HEAD: usize = 8 << 10;
+/// A head must fit, and a window of less would stop every body again and again.
+const MIN_WINDOW: usize = 128 << 10;
+/// What one connection keeps to send again; a larger window is of no use.
+const MAX_WINDOW: usize = 16 << 20;

@@ -6,6 +6,7 @@
 mod error;
 mod file;
 mod limits;
+mod memory;
 
 use std::io::{self, IsTerminal as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

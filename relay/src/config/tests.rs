@@ -1,3 +1,5 @@
+use adit_shared::quic::tuning::Window;
+use adit_shared::stall::Budget;
 use clap::Parser as _;
 
 use super::*;
@@ -131,10 +133,15 @@ fn a_mistake_in_the_file_is_shown_with_file_line_and_key() {
         assert!(error.contains("relay.toml"), "{error}");
         assert!(error.contains("line 2") && error.contains(key), "{error}");
     }
-    for file in ["limits.head-bytes = \"1MiB\"", "limits.head-fields = 999"] {
+    for file in [
+        "limits.head-bytes = \"1MiB\"",
+        "limits.head-fields = 999",
+        "limits.window = \"64KiB\"",
+        "limits.window = \"1GiB\"",
+    ] {
         let error = error("", file);
         assert!(
-            error.contains("`limits.head-") && error.contains("relay.toml"),
+            error.contains(file.split(" =").next().unwrap()) && error.contains("relay.toml"),
             "{error}"
         );
     }
@@ -191,4 +198,26 @@ fn commands_find_the_state_of_the_relay() {
     assert!(find("relay").ends_with("adit/relay"));
     assert_eq!(find("relay --domain a.com"), Path::new("/var/lib/adit"));
     assert_eq!(find("relay --domain a.com --state-dir /s"), Path::new("/s"));
+}
+
+#[test]
+fn what_stalled_visitors_may_hold_can_be_set() {
+    let limits = load("", "").unwrap().limits;
+    assert_eq!(limits.window, Window::ByPath);
+    let Budget { each, all } = limits.stalls();
+    assert_eq!(each, 128 << 20);
+    assert!((1..=1 << 30).contains(&all));
+    let file = "[limits]\nstalled-per-agent = \"8MiB\"\nstalled = 0x4000\nwindow = \"2MiB\"";
+    assert!(error("", file).contains("stalled"));
+    let limits = load("", &file.replace("0x4000", "\"16MiB\""))
+        .unwrap()
+        .limits;
+    let set = Budget {
+        each: 8 << 20,
+        all: 16 << 20,
+    };
+    assert_eq!(
+        (limits.window, limits.stalls()),
+        (Window::Bytes(2 << 20), set)
+    );
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use adit_shared::intake::Intake;
 use adit_shared::pump::{SocketSink, SocketSource, pump};
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, Abortable};
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
@@ -29,11 +30,15 @@ where
 {
     let (io, slot) = InterimIo::new(TokioIo::new(io));
     let stop = service.tasks.clone();
+    // A response that is cut ends its connection: there is no other way to say so.
+    let (cut, registration) = AbortHandle::new_pair();
     let handle = service_fn(move |request| {
         let (service, visitor, slot) = (service.clone(), visitor.clone(), slot.clone());
+        let cut = cut.clone();
         // Boxed, since the server moves the future about: a pointer is cheaper.
         Box::pin(async move {
-            let response = request_on::<T>(&service, &visitor, slot, request).await;
+            let mut response = request_on::<T>(&service, &visitor, slot, request).await;
+            response.body_mut().watch(&cut);
             Ok::<_, Infallible>(response)
         })
     });
@@ -46,16 +51,20 @@ where
         .serve_connection(io, handle)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let result = tokio::select! {
-        biased;
-        () = stop.stopped() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let serving = async {
+        tokio::select! {
+            biased;
+            () = stop.stopped() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            result = connection.as_mut() => result,
         }
-        result = connection.as_mut() => result,
     };
-    if let Err(error) = result {
-        tracing::debug!(side = "visitor", %error, "connection ended");
+    match Abortable::new(serving, registration).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(side = "visitor", %error, "connection ended"),
+        Err(_) => tracing::debug!(side = "visitor", "connection cut: its response stalled"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use adit_shared::body::h2::{self as body, FromH2};
 use adit_shared::pump::{H2Sink, pump};
 use bytes::Bytes;
+use futures_util::future::{AbortHandle, Abortable};
 use h2::ext::Protocol;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
@@ -130,15 +131,20 @@ async fn stream(
     };
     let result = match reply {
         Reply::Response(response) => {
-            let (parts, body) = response.into_parts();
+            let (parts, mut body) = response.into_parts();
             // The relay's own answers have a body even where none may be sent.
             let end = is_head || body.is_end_stream();
             match respond.send_response(Response::from_parts(parts, ()), end) {
                 Ok(_) if end => Ok(()),
-                Ok(mut send) => body::send(body, &mut send)
-                    .await
-                    .map(drop)
-                    .map_err(|error| error.to_string()),
+                Ok(mut send) => {
+                    let (cut, registration) = AbortHandle::new_pair();
+                    body.watch(&cut);
+                    let sent = Abortable::new(body::send(body, &mut send), registration).await;
+                    match sent {
+                        Ok(sent) => sent.map(drop).map_err(|error| error.to_string()),
+                        Err(_) => Err("it was stalled".to_owned()),
+                    }
+                }
                 Err(error) => Err(error.to_string()),
             }
         }

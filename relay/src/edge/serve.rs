@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use adit_shared::body::recv::BodyError;
 use adit_shared::task::Tasks;
 use bytes::Bytes;
+use futures_util::future::AbortHandle;
 use http::Response;
 use http::header::{ACCEPT, HeaderMap};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -94,6 +95,13 @@ pub enum Body {
 }
 
 impl Body {
+    /// See [`ResponseBody::watch`].
+    pub fn watch(&mut self, cut: &AbortHandle) {
+        if let Self::Forwarded(body) = self {
+            body.watch(cut);
+        }
+    }
+
     /// A body of the relay's own.
     pub fn own(bytes: Bytes) -> Self {
         Self::Own(Some(bytes).filter(|bytes| !bytes.is_empty()))

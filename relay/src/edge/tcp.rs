@@ -124,6 +124,7 @@ async fn connection(
     drop(stream.set_nodelay(true));
     // A visitor that vanished without a word is noticed though nothing is sent to it.
     drop(SockRef::from(&stream).set_tcp_keepalive(&KEEP_ALIVE));
+    show_progress(&stream);
     let visitor = Visitor {
         remote,
         https: false,
@@ -234,6 +235,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Sniffed<T> {
     }
 }
 
+/// Lets the kernel take only so much that it has not sent: so it holds less for a visitor that
+/// stopped reading, and one that reads slowly does not look stopped between two large gulps.
+fn show_progress(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    drop(SockRef::from(stream).set_tcp_notsent_lowat(UNSENT));
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
 /// Errors of accept that say something about one visitor, not about this machine.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as K;
@@ -250,5 +260,9 @@ const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(15));
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// Bytes that may wait in the kernel to be sent to a visitor. It asks for more at half of this, so
+/// whoever takes that much in a second is never held up.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 256 << 10;
 /// How long accepting pauses when the system has no room.
 const RETRY: Duration = Duration::from_millis(100);

@@ -2,12 +2,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use adit_shared::body::recv::BodyError;
 use adit_shared::name::{Host, RequestId};
+use adit_shared::stall::Reader;
 use bytes::Bytes;
+use futures_util::future::AbortHandle;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
@@ -22,6 +24,7 @@ use crate::metrics::{Metrics, Outcome};
 pub struct ResponseBody {
     body: Option<exchange::Body>,
     upload: Option<Upload>,
+    reader: Option<Reader>,
     access: Box<Access>,
 }
 
@@ -30,6 +33,7 @@ impl ResponseBody {
         let mut this = Self {
             body: Some(body),
             upload,
+            reader: None,
             access,
         };
         if this.is_end_stream() {
@@ -38,10 +42,18 @@ impl ResponseBody {
         this
     }
 
+    /// Whoever sends this to a visitor must let `cut` end that: the visitor may take no more, and
+    /// what it holds up be needed for others.
+    pub fn watch(&mut self, cut: &AbortHandle) {
+        if let Some(body) = &self.body {
+            self.reader = body.slot.watch(body.stream.left(), cut);
+        }
+    }
+
     /// All of it was taken: gives the slot back, and lets the upload go on by itself.
     fn end(&mut self) {
         self.access.outcome = Outcome::Done;
-        self.body = None;
+        (self.body, self.reader) = (None, None);
         if let Some(upload) = self.upload.take() {
             upload.let_go();
         }
@@ -58,6 +70,9 @@ impl Drop for ResponseBody {
         {
             self.end();
         }
+        if self.reader.as_ref().is_some_and(Reader::is_over_budget) {
+            self.access.over_budget();
+        }
     }
 }
 
@@ -72,11 +87,20 @@ impl Body for ResponseBody {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(&mut body.stream).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut body.stream).poll_frame(cx) else {
+            if let Some(reader) = &mut self.reader {
+                reader.waits();
+            }
+            return Poll::Pending;
+        };
+        let left = body.stream.left();
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.access.sent += data.len() as u64;
+                }
+                if let Some(reader) = &mut self.reader {
+                    reader.took(left);
                 }
                 if self.is_end_stream() {
                     self.end();
@@ -84,7 +108,7 @@ impl Body for ResponseBody {
             }
             Some(Err(error)) => {
                 self.access.cut(error);
-                self.body = None;
+                (self.body, self.reader) = (None, None);
             }
             None => self.end(),
         }
@@ -170,6 +194,12 @@ impl Access {
             error,
             since: self.since,
         }
+    }
+
+    /// The visitor took no more, and what it held up was needed for others.
+    pub(super) fn over_budget(&mut self) {
+        self.outcome = Outcome::OverBudget;
+        tracing::debug!(id = %self.id, side = "visitor", "response cut: stalled for longest");
     }
 
     fn cut(&mut self, error: &BodyError) {

@@ -5,20 +5,20 @@ use std::future::Future;
 use std::io;
 
 use adit_shared::body::recv::declared_length;
-use adit_shared::pump::QuicSource;
+use adit_shared::pump::{QuicSource, Watched};
 use adit_shared::stream::SendHalf;
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{FrameError, is_interim};
 use adit_shared::wire::head;
 use adit_shared::wire::varint::Malformed;
+use futures_util::future::{AbortHandle, Abortable};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{Access, ResponseBody};
 use super::upload::Upload;
 use super::{Failure, headers};
-use crate::exchange::{self, ExchangeError};
+use crate::exchange::{self, ExchangeError, Slot};
 use crate::metrics::Outcome;
 
 /// A request that was sent, or is being sent.
@@ -61,7 +61,7 @@ pub struct Raw {
     /// To the origin.
     pub sink: SendHalf,
     /// Held while it lasts.
-    pub slot: OwnedSemaphorePermit,
+    pub slot: Slot,
     /// Logs the end.
     pub access: Box<Access>,
 }
@@ -69,16 +69,19 @@ pub struct Raw {
 impl Raw {
     /// Carries raw bytes between the agent and the visitor with `pump` until both directions have
     /// ended.
-    pub async fn carry<F>(mut self, pump: impl FnOnce((QuicSource, SendHalf)) -> F)
+    pub async fn carry<F>(mut self, pump: impl FnOnce((Watched<QuicSource>, SendHalf)) -> F)
     where
         F: Future<Output = io::Result<(u64, u64)>>,
     {
-        match pump((self.source, self.sink)).await {
-            Ok((_, sent)) => {
+        let (cut, registration) = AbortHandle::new_pair();
+        let source = Watched::new(self.source, self.slot.watch(None, &cut));
+        match Abortable::new(pump((source, self.sink)), registration).await {
+            Ok(Ok((_, sent))) => {
                 self.access.sent = sent;
                 self.access.outcome = Outcome::Done;
             }
-            Err(error) => tracing::debug!(%error, "switched exchange was cut"),
+            Ok(Err(error)) => tracing::debug!(%error, "switched exchange was cut"),
+            Err(_) => self.access.over_budget(),
         }
         drop(self.slot);
     }

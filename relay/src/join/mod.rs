@@ -11,6 +11,7 @@ use adit_shared::control::{ControlError, Receiver, Sender};
 use adit_shared::name::Host;
 use adit_shared::quic::endpoint::{Incoming, Listener};
 use adit_shared::quic::{Connection, Lost};
+use adit_shared::stall::Stalls;
 use adit_shared::stream::{RecvHalf, SendHalf};
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Close;
@@ -44,6 +45,8 @@ pub struct Join {
     pub store: Store,
     /// Where names get their certificates.
     pub certificates: Arc<Certificates>,
+    /// What visitors that stopped reading hold.
+    pub stalls: Stalls,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How public URLs are written.
@@ -161,7 +164,8 @@ impl Join {
         let (mut newcomer, grant) = hello::read(&mut receiver, connection, &self.auth).await?;
         newcomer.exchanges = newcomer.exchanges.min(self.limits.exchanges);
         connection.lift_connection_window();
-        let session = Arc::new(Session::new(newcomer, connection.clone()));
+        let account = self.stalls.account(connection.window());
+        let session = Arc::new(Session::new(newcomer, connection.clone(), account));
         let sender = Sender::new(SendHalf::new(send));
         Ok(Arrival {
             session,

@@ -45,6 +45,11 @@ impl FromStream {
         self.done || self.declared == Some(0)
     }
 
+    /// Bytes still to come, when the head declared a length.
+    pub fn left(&self) -> Option<u64> {
+        self.declared
+    }
+
     /// Reads an end that has come along with the last of the data.
     fn take_end(&mut self, cx: &mut Context<'_>) {
         if self.declared != Some(0) {

@@ -44,10 +44,13 @@ impl Closing {
     }
 }
 
-/// The library's usual congestion control, for one connection that `closing` tells about.
-pub(super) fn factory(closing: &Closing) -> Arc<dyn ControllerFactory + Send + Sync> {
+/// The library's usual congestion control, for one connection that `closing` tells about. It begins
+/// with `start` bytes in flight.
+pub(super) fn factory(start: u64, closing: &Closing) -> Arc<dyn ControllerFactory + Send + Sync> {
+    let mut usual = CubicConfig::default();
+    usual.initial_window(start);
     Arc::new(Factory {
-        usual: Arc::new(CubicConfig::default()),
+        usual: Arc::new(usual),
         closing: closing.clone(),
     })
 }

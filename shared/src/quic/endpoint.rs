@@ -9,13 +9,15 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use super::congestion::Closing;
-use super::{Connection, Lost, tuning};
+use super::tuning::{self, Way, Window};
+use super::{Connection, Lost, route};
 use crate::wire::code::Close;
 
 /// Where an agent dials from. One socket; it may carry several connections.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     endpoint: quinn::Endpoint,
+    window: Window,
 }
 
 impl Dialer {
@@ -29,8 +31,18 @@ impl Dialer {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let endpoint = endpoint(local, None)?;
-        Ok(Self { endpoint })
+        // The peer hears what our network takes, and looks for no more.
+        let way = Way::to(remote, Window::ByPath, route::mtu(remote));
+        Ok(Self {
+            endpoint: endpoint(local, way.datagram, None)?,
+            window: Window::ByPath,
+        })
+    }
+
+    /// With another window than usual for the streams of connections that are dialled.
+    #[must_use]
+    pub fn with_window(self, window: Window) -> Self {
+        Self { window, ..self }
     }
 
     /// Dials `remote`, which must prove to be `server_name` as `tls` wants it proved. Safe to drop.
@@ -47,7 +59,8 @@ impl Dialer {
         let crypto = QuicClientConfig::try_from(tls).map_err(|_| DialError::NoCipher)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         let closing = Closing::default();
-        config.transport_config(tuning::agent(remote, &closing));
+        let way = Way::to(remote, self.window, route::mtu(remote));
+        config.transport_config(tuning::agent(way, &closing));
         let connecting = self
             .endpoint
             .connect_with(config, remote, server_name)
@@ -55,7 +68,7 @@ impl Dialer {
         let connection = connecting
             .await
             .map_err(|error| DialError::Lost(error.into()))?;
-        Ok(Connection::new(connection, closing))
+        Ok(Connection::new(connection, way.window, closing))
     }
 
     /// Moves all connections to a fresh socket: they migrate.
@@ -87,6 +100,7 @@ impl Dialer {
 pub struct Listener {
     endpoint: quinn::Endpoint,
     config: quinn::ServerConfig,
+    window: Window,
     closing: Closing,
 }
 
@@ -101,16 +115,22 @@ impl Listener {
         let closing = Closing::default();
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config
-            .transport_config(tuning::relay(local, &closing))
             .max_incoming(MAX_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFERS);
-        let endpoint = endpoint(local, Some(config.clone()))?;
+        let endpoint = endpoint(local, tuning::MAX_DATAGRAM, Some(config.clone()))?;
         Ok(Self {
             endpoint,
             config,
+            window: Window::ByPath,
             closing,
         })
+    }
+
+    /// With another window than usual for the streams of connections that are accepted.
+    #[must_use]
+    pub fn with_window(self, window: Window) -> Self {
+        Self { window, ..self }
     }
 
     /// The next peer that begins a handshake; `None` after [`close`](Self::close). Safe to drop.
@@ -119,6 +139,7 @@ impl Listener {
         Some(Incoming {
             incoming,
             config: self.config.clone(),
+            window: self.window,
             closing: self.closing.sibling(),
         })
     }
@@ -151,6 +172,7 @@ impl Listener {
 pub struct Incoming {
     incoming: quinn::Incoming,
     config: quinn::ServerConfig,
+    window: Window,
     closing: Closing,
 }
 
@@ -184,14 +206,16 @@ impl Incoming {
     pub async fn accept(self) -> Result<(Connection, Vec<u8>), Lost> {
         let mut config = self.config;
         let remote = self.incoming.remote_address();
-        config.transport_config(tuning::relay(remote, &self.closing));
+        let way = Way::to(remote, self.window, route::mtu(remote));
+        config.transport_config(tuning::relay(way, &self.closing));
         let connection = self.incoming.accept_with(Arc::new(config))?.await?;
         let protocol = connection
             .handshake_data()
             .and_then(|data| data.downcast::<HandshakeData>().ok())
             .and_then(|data| data.protocol)
             .unwrap_or_default();
-        Ok((Connection::new(connection, self.closing), protocol))
+        let connection = Connection::new(connection, way.window, self.closing);
+        Ok((connection, protocol))
     }
 }
 
@@ -225,10 +249,11 @@ pub enum DialError {
 
 fn endpoint(
     local: SocketAddr,
+    datagram: u16,
     server: Option<quinn::ServerConfig>,
 ) -> Result<quinn::Endpoint, EndpointError> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(tuning::endpoint(), server, socket(local)?, runtime)
+    quinn::Endpoint::new(tuning::endpoint(datagram), server, socket(local)?, runtime)
         .map_err(EndpointError::Start)
 }
 

@@ -3,6 +3,7 @@
 
 mod congestion;
 pub mod endpoint;
+mod route;
 pub mod tls;
 pub mod tuning;
 
@@ -22,12 +23,17 @@ use crate::wire::code::{Close, Reset};
 #[derive(Clone, Debug)]
 pub struct Connection {
     quic: quinn::Connection,
+    window: u32,
     closing: Closing,
 }
 
 impl Connection {
-    fn new(quic: quinn::Connection, closing: Closing) -> Self {
-        Self { quic, closing }
+    fn new(quic: quinn::Connection, window: u32, closing: Closing) -> Self {
+        Self {
+            quic,
+            window,
+            closing,
+        }
     }
 
     /// Opens a bidirectional stream; waits while the peer permits no further one. Safe to drop.
@@ -81,6 +87,11 @@ impl Connection {
     /// The smoothed round-trip time of the path in use.
     pub fn rtt(&self) -> Duration {
         self.quic.rtt()
+    }
+
+    /// How many bytes one stream may hold here that nobody reads.
+    pub fn window(&self) -> u32 {
+        self.window
     }
 
     /// After the handshake with a peer that proved itself: lets it use as much of the connection

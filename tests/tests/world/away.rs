@@ -143,6 +143,7 @@ async fn a_download_survives_loss_and_reordering() {
         loss: 0.01,
         reorder: 0.02,
         cut: false,
+        ..Faults::default()
     });
     let answer = world.get("app", "/").await;
     assert!(

@@ -8,11 +8,13 @@
 
 mod away;
 mod cancel;
+mod distance;
 mod drain;
 mod failures;
 mod heads;
 mod hostile;
 mod interim;
+mod isolation;
 mod names;
 mod reuse;
 mod streaming;

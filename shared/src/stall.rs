@@ -1,0 +1,270 @@
+//! What readers that stopped reading hold, and a bound on it.
+//!
+//! A body that was handed on and not asked for more since is held up by its reader, and may fill
+//! the window of its stream meanwhile. One that was asked and has nothing waits for its writer, and
+//! holds nothing: an idle event stream is never counted. What has been held up for [`GRACE`] is
+//! added up, per [`Account`] (one connection) and over all of them; above either budget the
+//! exchange that has been held up longest is cut, until the sum is within the budget again. So the
+//! bound is the budget and what came to a halt within the last `GRACE` and [`TICK`].
+//!
+//! Nothing here happens per piece of data but one store to memory of the exchange's own; the sums
+//! are made by [`Stalls::sweep`], a few times a second.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::future::AbortHandle;
+
+/// All accounts of one program. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stalls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    budget: Budget,
+    accounts: Mutex<Vec<Weak<Account>>>,
+}
+
+/// How many bytes may be held for readers that stopped reading.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Budget {
+    /// By one account.
+    pub each: u64,
+    /// By all of them.
+    pub all: u64,
+}
+
+/// What a [sweep](Stalls::sweep) found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Sweep {
+    /// Exchanges that are held up.
+    pub stalled: usize,
+    /// Bytes that they may hold.
+    pub held: u64,
+    /// Exchanges that were cut.
+    pub cut: usize,
+}
+
+impl Stalls {
+    /// No account yet.
+    pub fn new(budget: Budget) -> Self {
+        Self(Arc::new(Inner {
+            budget,
+            accounts: Mutex::default(),
+        }))
+    }
+
+    /// An account for a connection whose streams hold `window` bytes each at most.
+    pub fn account(&self, window: u32) -> Arc<Account> {
+        let account = Arc::new(Account {
+            window,
+            watched: Mutex::default(),
+        });
+        lock(&self.0.accounts).push(Arc::downgrade(&account));
+        account
+    }
+
+    /// Adds up what is held, and cuts what is above the budgets. To be called every [`TICK`].
+    pub fn sweep(&self, now: Instant) -> Sweep {
+        let mut sweep = Sweep::default();
+        let mut left = Vec::new();
+        for account in self.accounts() {
+            let mut held = account.held_up(now);
+            let sum = held.iter().map(|stall| stall.bytes).sum();
+            sweep.stalled += held.len();
+            let (sum, cut) = cut_longest(&mut held, sum, self.0.budget.each);
+            sweep.held += sum;
+            sweep.cut += cut;
+            left.append(&mut held);
+        }
+        let (sum, cut) = cut_longest(&mut left, sweep.held, self.0.budget.all);
+        sweep.held = sum;
+        sweep.cut += cut;
+        sweep.stalled -= sweep.cut;
+        sweep
+    }
+
+    fn accounts(&self) -> Vec<Arc<Account>> {
+        let mut accounts = Vec::new();
+        lock(&self.0.accounts).retain(|account| {
+            let account = account.upgrade();
+            let is_open = account.is_some();
+            accounts.extend(account);
+            is_open
+        });
+        accounts
+    }
+}
+
+/// Cuts what has been held up longest until `sum` is within `budget`. What is left stays in
+/// `stalls`; says what its sum is, and how many were cut.
+fn cut_longest(stalls: &mut Vec<Stall>, mut sum: u64, budget: u64) -> (u64, usize) {
+    if sum <= budget {
+        return (sum, 0);
+    }
+    stalls.sort_unstable_by_key(|stall| stall.since);
+    let over = stalls.iter().take_while(|stall| {
+        let is_over = sum > budget;
+        if is_over {
+            sum -= stall.bytes;
+            stall.cell.over.store(true, Ordering::Relaxed);
+            stall.cell.cut.abort();
+        }
+        is_over
+    });
+    let cut = over.count();
+    stalls.drain(..cut);
+    (sum, cut)
+}
+
+/// The exchanges of one connection.
+#[derive(Debug)]
+pub struct Account {
+    window: u32,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    exchanges: HashMap<u64, Watch>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Watch {
+    cell: Arc<Cell>,
+    /// What the cell said when it was first seen to say so, and when that was.
+    state: u64,
+    since: Instant,
+}
+
+/// What one exchange says of itself.
+#[derive(Debug)]
+struct Cell {
+    /// Above: how many pieces were handed on. Below, 32 bits: how many bytes may be held since then.
+    state: AtomicU64,
+    over: AtomicBool,
+    cut: AbortHandle,
+}
+
+/// One that is held up.
+#[derive(Debug)]
+struct Stall {
+    since: Instant,
+    bytes: u64,
+    cell: Arc<Cell>,
+}
+
+impl Account {
+    /// Watches an exchange whose body has `left` bytes to come, if that is known. Over budget,
+    /// `cut` is used. Nothing for a body that could never hold much.
+    pub fn watch(self: &Arc<Self>, left: Option<u64>, cut: &AbortHandle) -> Option<Reader> {
+        if self.cost(left) <= SMALL {
+            return None;
+        }
+        // Until it is asked for the first time, a body is held up too.
+        let cell = Arc::new(Cell {
+            state: AtomicU64::new(self.cost(left)),
+            over: AtomicBool::new(false),
+            cut: cut.clone(),
+        });
+        let mut watched = lock(&self.watched);
+        let id = watched.next;
+        watched.next += 1;
+        let watch = Watch {
+            cell: cell.clone(),
+            state: 0,
+            since: Instant::now(),
+        };
+        watched.exchanges.insert(id, watch);
+        Some(Reader {
+            account: self.clone(),
+            id,
+            cell,
+            pieces: 0,
+        })
+    }
+
+    /// What has been held up for a while.
+    fn held_up(&self, now: Instant) -> Vec<Stall> {
+        let mut stalls = Vec::new();
+        for watch in lock(&self.watched).exchanges.values_mut() {
+            let state = watch.cell.state.load(Ordering::Relaxed);
+            if state != watch.state {
+                (watch.state, watch.since) = (state, now);
+            }
+            let bytes = state & HELD;
+            let is_over = watch.cell.over.load(Ordering::Relaxed);
+            if bytes > 0 && !is_over && now.duration_since(watch.since) >= GRACE {
+                stalls.push(Stall {
+                    since: watch.since,
+                    bytes,
+                    cell: watch.cell.clone(),
+                });
+            }
+        }
+        stalls
+    }
+
+    /// What an exchange may hold.
+    fn cost(&self, left: Option<u64>) -> u64 {
+        let window = u64::from(self.window);
+        left.map_or(window, |left| left.min(window))
+    }
+}
+
+/// Tells how the reader of one exchange gets on; watched until it is dropped.
+#[derive(Debug)]
+pub struct Reader {
+    account: Arc<Account>,
+    id: u64,
+    cell: Arc<Cell>,
+    pieces: u32,
+}
+
+impl Reader {
+    /// A piece was handed on; `left` bytes are to come, if that is known.
+    pub fn took(&mut self, left: Option<u64>) {
+        self.pieces = self.pieces.wrapping_add(1);
+        let state = u64::from(self.pieces) << 32 | self.account.cost(left);
+        self.cell.state.store(state, Ordering::Relaxed);
+    }
+
+    /// The reader asks for more, and there is nothing.
+    pub fn waits(&mut self) {
+        let state = u64::from(self.pieces) << 32;
+        self.cell.state.store(state, Ordering::Relaxed);
+    }
+
+    /// Whether it was cut because the budget was exceeded.
+    pub fn is_over_budget(&self) -> bool {
+        self.cell.over.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        lock(&self.account.watched).exchanges.remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A reader that takes nothing for this long is held up: a moment's crowd on the way to it is over
+/// by then.
+pub const GRACE: Duration = Duration::from_secs(1);
+
+/// How often a [sweep](Stalls::sweep) is due.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// A body that holds no more than this is not worth the watching: its connection costs more.
+const SMALL: u64 = 16 << 10;
+
+const HELD: u64 = u32::MAX as u64;
+
+#[cfg(test)]
+mod tests;
