@@ -1,0 +1,381 @@
+//! HTTP/1.1, as lean as it gets: one write for a small request, one read for a small answer, and no
+//! allocation for either.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, Write as _};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::Method;
+use httparse::{ParserConfig, Status};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+use super::Recipe;
+use super::chunked::Chunked;
+use super::dial::{Dialer, Stream};
+use crate::failure::{Answer, Failure, REFUSAL, refusal};
+use crate::load::tally::Tally;
+use crate::sizes::Body;
+
+/// One connection, opened anew when it is lost.
+#[derive(Debug)]
+pub(crate) struct Http1 {
+    dialer: Arc<Dialer>,
+    recipe: Arc<Recipe>,
+    stream: Option<Stream>,
+    input: Box<[u8]>,
+    output: Vec<u8>,
+}
+
+impl Http1 {
+    pub(crate) fn new(dialer: Arc<Dialer>, recipe: Arc<Recipe>) -> Self {
+        Self {
+            dialer,
+            recipe,
+            stream: None,
+            input: vec![0; INPUT].into(),
+            output: Vec::new(),
+        }
+    }
+
+    /// Opens the connection. Safe to drop.
+    pub(crate) async fn connect(&mut self) -> Result<(), Failure> {
+        self.stream = Some(self.dialer.dial().await?);
+        Ok(())
+    }
+
+    /// Sends a request and takes its answer. Dropping it closes the connection.
+    pub(crate) async fn exchange(
+        &mut self,
+        body: &Body,
+        tally: &mut Tally,
+    ) -> Result<Answer, Failure> {
+        let mut stream = match alive(self.stream.take()).await {
+            Some(stream) => stream,
+            None => self.dialer.dial().await?,
+        };
+        let inlined = self.write_head(body);
+        let mut exchange = Exchange {
+            stream: &mut stream,
+            input: &mut self.input,
+            filled: 0,
+            output: &self.output,
+            written: 0,
+            body,
+            // What was copied behind the head goes with it.
+            body_at: if inlined { body.len() } else { 0 },
+            sending: true,
+            broken: false,
+            is_head: self.recipe.method == Method::HEAD,
+            head: None,
+            rest: Rest::None,
+        };
+        let (head, keep) = poll_fn(|cx| exchange.poll(cx, tally)).await?;
+        if keep && !self.recipe.close {
+            self.stream = Some(stream);
+        }
+        Ok(Answer {
+            status: head.status,
+            refusal: head.refusal,
+        })
+    }
+
+    /// Makes the request's head, with the body behind it if that is small.
+    fn write_head(&mut self, body: &Body) -> bool {
+        self.output.clear();
+        self.output.extend_from_slice(&self.recipe.head);
+        if !body.is_empty() || self.recipe.has_body {
+            // Writing to memory does not fail.
+            drop(write!(self.output, "content-length: {}\r\n", body.len()));
+        }
+        self.output.extend_from_slice(b"\r\n");
+        let is_small = body.len() <= SMALL;
+        if is_small {
+            let mut at = 0;
+            while at < body.len() {
+                let piece = body.peek(at);
+                self.output.extend_from_slice(piece);
+                at += piece.len() as u64;
+            }
+        }
+        is_small
+    }
+}
+
+/// A connection that was not used for a while, if it is still open. To look costs no system call
+/// while nothing came.
+async fn alive(stream: Option<Stream>) -> Option<Stream> {
+    let mut stream = stream?;
+    let is_idle = poll_fn(|cx| {
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        let read = Pin::new(&mut stream).poll_read(cx, &mut buf);
+        Poll::Ready(read.is_pending())
+    })
+    .await;
+    is_idle.then_some(stream)
+}
+
+/// One request on its way, and its answer.
+struct Exchange<'a> {
+    stream: &'a mut Stream,
+    input: &'a mut [u8],
+    filled: usize,
+    output: &'a [u8],
+    written: usize,
+    body: &'a Body,
+    body_at: u64,
+    sending: bool,
+    broken: bool,
+    is_head: bool,
+    head: Option<Head>,
+    rest: Rest,
+}
+
+impl Exchange<'_> {
+    /// Sends and receives at once: a server may answer, or echo, while it still reads.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        tally: &mut Tally,
+    ) -> Poll<Result<(Head, bool), Failure>> {
+        if self.sending && self.poll_send(cx, tally).is_ready() {
+            self.sending = false;
+        }
+        ready!(self.poll_take(cx, tally))?;
+        let Some(head) = self.head.take() else {
+            return Poll::Ready(Err(Failure::Protocol));
+        };
+        // What is left of an upload would be taken for the next request.
+        let keep = head.keep && !self.sending && !self.broken;
+        Poll::Ready(Ok((head, keep)))
+    }
+
+    /// Ready when there is no more to send, or no way to send it: then the answer says why.
+    fn poll_send(&mut self, cx: &mut Context<'_>, tally: &mut Tally) -> Poll<()> {
+        loop {
+            let body = self.body.peek(self.body_at);
+            let head = &self.output[self.written..];
+            if head.is_empty() && body.is_empty() {
+                return Pin::new(&mut *self.stream).poll_flush(cx).map(drop);
+            }
+            let stream = Pin::new(&mut *self.stream);
+            let wrote = if head.is_empty() {
+                stream.poll_write(cx, body)
+            } else if body.is_empty() {
+                stream.poll_write(cx, head)
+            } else {
+                stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)])
+            };
+            let Ok(wrote) = ready!(wrote) else {
+                self.written = self.output.len();
+                self.body_at = self.body.len();
+                self.broken = true;
+                return Poll::Ready(());
+            };
+            let of_head = wrote.min(head.len());
+            self.written += of_head;
+            let of_body = (wrote - of_head) as u64;
+            self.body_at += of_body;
+            tally.sent(of_body);
+            if self.written == self.output.len() && of_head > 0 && self.body.len() <= SMALL {
+                tally.sent(self.body.len());
+            }
+        }
+    }
+
+    /// Ready at the end of the answer.
+    fn poll_take(&mut self, cx: &mut Context<'_>, tally: &mut Tally) -> Poll<Result<(), Failure>> {
+        loop {
+            let mut buf = ReadBuf::new(&mut self.input[self.filled..]);
+            let read = ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut buf));
+            let came = buf.filled().len();
+            match read {
+                Ok(()) if came > 0 => self.filled += came,
+                Ok(()) => return Poll::Ready(self.end(true)),
+                // TLS that ends without saying so: it may have been cut.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(self.end(false));
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+            let mut at = 0;
+            if self.head.is_none() {
+                match self.take_heads()? {
+                    Some(len) => at = len,
+                    None => continue,
+                }
+            }
+            let bytes = &self.input[at..self.filled];
+            let (used, ended) = self.rest.take(bytes, tally)?;
+            if ended {
+                if let Some(head) = &mut self.head {
+                    head.keep &= used == bytes.len();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            self.filled = 0;
+        }
+    }
+
+    /// Reads heads up to the one that is the answer, and says where that ends.
+    fn take_heads(&mut self) -> Result<Option<usize>, Failure> {
+        let mut at = 0;
+        while let Some((len, head)) = Head::parse(&self.input[at..self.filled])? {
+            at += len;
+            match head.status {
+                101 => return Err(Failure::Protocol),
+                100..200 => {}
+                _ => {
+                    self.rest = head.rest(self.is_head);
+                    self.head = Some(head);
+                    return Ok(Some(at));
+                }
+            }
+        }
+        self.input.copy_within(at..self.filled, 0);
+        self.filled -= at;
+        if self.filled == self.input.len() {
+            return Err(Failure::Protocol);
+        }
+        Ok(None)
+    }
+
+    /// The connection ended: whether that is the end of the answer.
+    fn end(&mut self, clean: bool) -> Result<(), Failure> {
+        match (&mut self.head, self.rest) {
+            (None, _) => Err(Failure::Reset),
+            (Some(head), Rest::UntilClose) if clean => {
+                head.keep = false;
+                Ok(())
+            }
+            _ => Err(Failure::Body),
+        }
+    }
+}
+
+/// What a response's head says about what follows it.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) refusal: Option<Box<str>>,
+    keep: bool,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Head {
+    /// Reads a head, and says how long it is; none while it is not whole.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(usize, Self)>, Failure> {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = ParserConfig::default().parse_response_with_uninit_headers(
+            &mut response,
+            bytes,
+            &mut fields,
+        );
+        let Status::Complete(len) = parsed.map_err(|_| Failure::Protocol)? else {
+            return Ok(None);
+        };
+        let mut head = Self {
+            status: response.code.ok_or(Failure::Protocol)?,
+            refusal: None,
+            keep: response.version == Some(1),
+            length: None,
+            chunked: false,
+        };
+        for field in response.headers.iter() {
+            head.take(field.name, field.value)?;
+        }
+        Ok(Some((len, head)))
+    }
+
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Failure> {
+        // Names are told apart by their length first: most are none of these.
+        match name.len() {
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                let digits = std::str::from_utf8(value).map_err(|_| Failure::Protocol)?;
+                let length = digits.parse().map_err(|_| Failure::Protocol)?;
+                if self.length.is_some_and(|known| known != length) {
+                    return Err(Failure::Protocol);
+                }
+                self.length = Some(length);
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                self.chunked = has_token(value, b"chunked");
+                // Another coding: the body ends with the connection.
+                self.keep &= self.chunked;
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                if has_token(value, b"close") {
+                    self.keep = false;
+                } else if has_token(value, b"keep-alive") {
+                    self.keep = true;
+                }
+            }
+            10 if name.eq_ignore_ascii_case(REFUSAL) => self.refusal = refusal(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn rest(&self, is_head: bool) -> Rest {
+        match (self.status, self.length) {
+            _ if is_head => Rest::None,
+            (204 | 304, _) => Rest::None,
+            _ if self.chunked => Rest::Chunked(Chunked::default()),
+            (_, Some(0)) => Rest::None,
+            (_, Some(length)) => Rest::Length(length),
+            (_, None) => Rest::UntilClose,
+        }
+    }
+}
+
+fn has_token(value: &[u8], token: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|word| word.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// What is still to come of a body.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    None,
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+}
+
+impl Rest {
+    /// Takes what belongs to the body: how much that was, and whether it has ended.
+    fn take(&mut self, bytes: &[u8], tally: &mut Tally) -> Result<(usize, bool), Failure> {
+        match self {
+            Self::None => Ok((0, true)),
+            Self::Length(left) => {
+                // It is at most the length of a slice.
+                let len = (*left).min(bytes.len() as u64) as usize;
+                tally.received(&bytes[..len]);
+                *left -= len as u64;
+                Ok((len, *left == 0))
+            }
+            Self::Chunked(state) => {
+                let used = state.read(bytes, |data| tally.received(data));
+                let used = used.map_err(|_| Failure::Protocol)?;
+                Ok((used, *state == Chunked::End))
+            }
+            Self::UntilClose => {
+                tally.received(bytes);
+                Ok((bytes.len(), false))
+            }
+        }
+    }
+}
+
+/// Bodies up to here are copied behind their head, to leave in one write.
+const SMALL: u64 = 16 << 10;
+/// Heads must fit; large bodies come in pieces of this.
+const INPUT: usize = 64 << 10;
+/// Fields that a response may have.
+const FIELDS: usize = 100;
