@@ -8,6 +8,7 @@
 //! - [`load`]: a load test;
 //! - [`progress`], [`summary`]: what a terminal shows of it;
 //! - [`plot`]: plots as SVG text;
+//! - [`suite`]: relay and agent beside other ways to do the same;
 
 pub mod result;
 pub mod unit;
@@ -29,3 +30,4 @@ pub mod progress;
 pub mod summary;
 
 pub mod plot;
+pub mod suite;
