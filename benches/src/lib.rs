@@ -7,7 +7,9 @@
 //! - [`machine`], [`usage`]: what it runs on, and what processes take of that;
 //! - [`load`]: a load test;
 //! - [`progress`], [`summary`]: what a terminal shows of it;
+//! - [`compare`]: what changed between two load tests;
 //! - [`plot`]: plots as SVG text;
+//! - [`report`]: a load test as a page of HTML;
 //! - [`suite`]: relay and agent beside other ways to do the same;
 
 pub mod result;
@@ -29,5 +31,7 @@ pub mod load;
 pub mod progress;
 pub mod summary;
 
+pub mod compare;
 pub mod plot;
+pub mod report;
 pub mod suite;

@@ -135,11 +135,7 @@ impl Axis {
 
     fn percentile_span(&self, data: Option<(f64, f64)>) -> Span {
         let high = data.map_or(2.0, |(_, high)| high.max(1.0));
-        let mut ticks: Vec<_> = [(0.0, "0 %"), (0.5, "50 %")].into();
-        let mut shares = vec![(0.9, "90 %"), (0.99, "99 %"), (0.999, "99.9 %")];
-        shares.extend([(0.9999, "99.99 %"), (0.99999, "99.999 %")]);
-        ticks.extend(shares);
-        let ticks = ticks.into_iter().filter_map(|(share, label)| {
+        let ticks = PERCENTILES.into_iter().filter_map(|(share, label)| {
             let at = self.scale.place(share)?;
             (at <= high + 1e-9).then(|| Tick {
                 at,
@@ -211,6 +207,16 @@ fn nice(step: f64) -> f64 {
     fits.unwrap_or(10.0 * power)
 }
 
+const PERCENTILES: [(f64, &str); 7] = [
+    (0.5, "50 %"),
+    (0.9, "90 %"),
+    (0.99, "99 %"),
+    (0.999, "99.9 %"),
+    (0.9999, "99.99 %"),
+    (0.99999, "99.999 %"),
+    (0.999_999, "99.9999 %"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,7 +250,7 @@ mod tests {
         assert_eq!(labels(&log, &[100.0]), ["100 µs", "200 µs"]);
         assert_eq!(
             labels(&Axis::percentile(""), &[0.995]),
-            ["0 %", "50 %", "90 %", "99 %"]
+            ["50 %", "90 %", "99 %"]
         );
     }
 

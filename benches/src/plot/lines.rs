@@ -188,7 +188,7 @@ impl Drawing {
         if !self.y.label.is_empty() {
             let at = (0.0, self.top + 13.0);
             self.canvas.text(at, Anchor::Start, "soft", &self.y.label);
-            self.top += 18.0;
+            self.top += 20.0;
         }
         self.top += 6.0;
         for tick in &self.y.ticks {
