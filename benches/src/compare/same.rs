@@ -27,8 +27,10 @@ pub(super) fn differences(new: &LoadResult, old: &LoadResult) -> Vec<Difference>
     let (was, is) = (&old.plan, &new.plan);
     check("plan.protocol", was.protocol.clone(), is.protocol.clone());
     check("plan.work", was.work.clone(), is.work.clone());
-    let rate =
-        |rate: Option<f64>| rate.map_or("none (closed loop)".into(), |rate| rate.to_string());
+    let rate = |rate: Option<f64>| match rate {
+        Some(rate) => rate.to_string(),
+        None => "none (closed loop)".into(),
+    };
     check("plan.rate", rate(was.rate), rate(is.rate));
     check(
         "plan.connections",
