@@ -139,6 +139,21 @@ impl Loaded {
         self.0.totals.errors.values().sum::<u64>() + self.0.totals.unsent
     }
 
+    /// What failed, in words for a reader of the figures; nothing when nothing did.
+    pub(crate) fn trouble(&self, case: &str, system: &str) -> Option<String> {
+        let totals = &self.0.totals;
+        let mut classes: Vec<_> = totals
+            .errors
+            .iter()
+            .map(|(class, count)| format!("{count} {class}"))
+            .collect();
+        if totals.unsent > 0 {
+            classes.push(format!("{} unsent", totals.unsent));
+        }
+        let classes = classes.join(", ");
+        (self.failed() > 0).then(|| format!("{case}, {system}: failed were {classes}"))
+    }
+
     /// Processor time of the system for each request, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         let cpu: f64 = self.0.processes.iter().map(|process| process.cpu_s).sum();

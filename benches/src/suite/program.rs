@@ -13,6 +13,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::usage;
+
 /// A program that runs. Killed when dropped, and by the system when the suite is gone.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -138,7 +140,12 @@ impl Program {
 
     /// What it has used so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.pid()).with_context(|| format!("{}: {}", self.name, self.errors()))
+        let usage = usage::usage(self.pid());
+        let usage = usage.with_context(|| format!("{} is gone: {}", self.name, self.errors()))?;
+        Ok(Usage {
+            cpu_s: usage.cpu.as_secs_f64(),
+            rss: usage.rss,
+        })
     }
 
     /// The last that it wrote to stderr.
@@ -164,24 +171,6 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// What a process has used.
-    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name of the program stands in brackets and may hold anything.
-        let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-        let mut fields = fields.split_whitespace().skip(UTIME - 3);
-        let mut ticks = || -> anyhow::Result<u64> {
-            Ok(fields.next().context("too few fields in stat")?.parse()?)
-        };
-        let ticks = ticks()? + ticks()?;
-        let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
-        let pages = statm.split_whitespace().nth(1).context("no RSS in statm")?;
-        Ok(Self {
-            cpu_s: ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
-            rss: pages.parse::<u64>()? * rustix::param::page_size() as u64,
-        })
-    }
-
     /// The sum over several processes.
     pub(crate) fn sum<'a>(programs: impl IntoIterator<Item = &'a Program>) -> anyhow::Result<Self> {
         let mut sum = Self::default();
@@ -194,20 +183,7 @@ impl Usage {
     }
 }
 
-/// The field of `stat` with the time spent in user mode; the one after it is that in the system.
-const UTIME: usize = 14;
 /// How long a program may take to say something.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of what it wrote to stderr is shown.
 const LAST_LINES: usize = 3;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_process_uses_something() {
-        let usage = Usage::of(std::process::id()).unwrap();
-        assert!(usage.rss > 0 && usage.cpu_s >= 0.0);
-    }
-}

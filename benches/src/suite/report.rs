@@ -14,6 +14,7 @@ use super::cases::requests;
 use super::figures::{Figures, Ratio};
 use super::table::Table;
 use super::targets::{self, Bound, Verdict};
+use crate::machine;
 use crate::result::Machine;
 use crate::unit::number;
 
@@ -52,7 +53,7 @@ impl Report {
             at: jiff::Timestamp::now().to_string(),
             command: std::env::args().collect(),
             commit: commit(),
-            machine: machine(),
+            machine: machine::here(),
             tcp_congestion: tcp.ok().map(|name| name.trim().to_owned()),
             rounds,
             seconds: took.as_secs_f64(),
@@ -230,26 +231,6 @@ fn commit() -> Option<String> {
     } else {
         commit
     })
-}
-
-fn machine() -> Machine {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        let value = line.and_then(|line| line.split_once(':'));
-        value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
-    };
-    let memory = field(&read("/proc/meminfo"), "MemTotal");
-    let kib = memory
-        .split_whitespace()
-        .next()
-        .and_then(|kib| kib.parse::<u64>().ok());
-    Machine {
-        system: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-        processor: field(&read("/proc/cpuinfo"), "model name"),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
-        memory: kib.unwrap_or(0) << 10,
-    }
 }
 
 const FORMAT: &str = "adit-bench/1";

@@ -26,6 +26,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
                     .with(&[protocol, "--new-connections"])
                     .over_tls();
                 let loaded = load.run(&bench.place, system).await?;
+                bench.notes.extend(loaded.trouble(case, system.name));
                 let mut note = |measure, value| {
                     bench.figures.note(case, system.name, measure, value);
                 };

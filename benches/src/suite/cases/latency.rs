@@ -25,6 +25,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         for system in bench.stage.systems(false) {
             let load = Load::open("1024", 64, rate, SLICE);
             let loaded = load.run(&bench.place, system).await?;
+            bench.notes.extend(loaded.trouble(HALF, system.name));
             let mut note = |measure, value| {
                 bench.figures.note(HALF, system.name, measure, value);
             };

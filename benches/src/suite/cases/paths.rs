@@ -27,6 +27,7 @@ pub(super) async fn migration(bench: &mut Bench) -> anyhow::Result<()> {
     let mut far = Far::start(bench, "migration", Way::default()).await?;
     far.set(moving).await?;
     let seen = far.observe(bench, 200.0, Duration::from_secs(4)).await?;
+    bench.notes.extend(seen.trouble);
     let mut note = |measure, value| bench.figures.note(MIGRATION, "adit", measure, value);
     note("succeeded", seen.succeeded);
     note("failed", seen.failed);
@@ -55,6 +56,7 @@ pub(super) async fn loss(bench: &mut Bench) -> anyhow::Result<()> {
         };
         let mut far = Far::start(bench, &format!("loss-{}", loss * 100.0), way).await?;
         let seen = far.observe(bench, 50.0, Duration::from_secs(4)).await?;
+        bench.notes.extend(seen.trouble);
         let mut note = |measure, value| bench.figures.note(case, "adit", measure, value);
         note("download MB/s", seen.bytes / 1e6 / seen.seconds);
         note("p50 ms", seen.p50_ms);
@@ -105,6 +107,7 @@ struct Seen {
     p50_ms: f64,
     p99_ms: f64,
     moves: f64,
+    trouble: Option<String>,
 }
 
 impl Far {
@@ -162,6 +165,7 @@ impl Far {
             p50_ms: ms(loaded.0.latency.p50_us),
             p99_ms: ms(loaded.0.latency.p99_us),
             moves,
+            trouble: loaded.trouble("beside a download over that path", "adit"),
         })
     }
 }

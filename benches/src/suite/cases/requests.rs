@@ -31,6 +31,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             let load = Load::closed(path, connections, SLICE);
             for system in bench.stage.systems(peers) {
                 let loaded = load.run(&bench.place, system).await?;
+                bench.notes.extend(loaded.trouble(case, system.name));
                 let mut note = |measure, value| {
                     bench.figures.note(case, system.name, measure, value);
                 };

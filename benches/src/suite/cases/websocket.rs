@@ -13,6 +13,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         for system in [&bench.stage.direct, &bench.stage.adit] {
             let load = Load::closed("echo", 64, SLICE).with(&["--websocket"]);
             let loaded = load.run(&bench.place, system).await?;
+            bench.notes.extend(loaded.trouble(ECHO, system.name));
             let mut note = |measure, value| {
                 bench.figures.note(ECHO, system.name, measure, value);
             };

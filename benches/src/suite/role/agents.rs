@@ -11,6 +11,7 @@ use adit_agent::status::Status;
 use adit_shared::quic::tls::{Trust, read_certificates};
 use adit_shared::task::Tasks;
 use adit_shared::telemetry::LogFormat;
+use aws_lc_rs::signature::Ed25519KeyPair;
 
 use super::{obey, say, spawn};
 
@@ -27,6 +28,10 @@ pub(super) async fn run(
         let state_dir = state.join(number.to_string());
         std::fs::create_dir_all(&state_dir)?;
         let config = config(relay, trust.clone(), &state_dir);
+        // An agent would make its own, and wait until the disk has it: thousands of times, one after
+        // the other, since they share a thread here.
+        let key = Ed25519KeyPair::generate()?.to_pkcs8v1()?;
+        std::fs::write(config.identity(), key)?;
         let status = Status::new();
         agents.push(status.clone());
         spawn(async move {
