@@ -1,7 +1,7 @@
 //! Measuring a tunnel: what `loadtest` and `bench` are made of.
 //!
 //! - [`result`]: what a load test found, as it is stored;
-//! - [`unit`]: figures as people read them;
+//! - [`mod@unit`]: figures as people read them;
 //! - [`target`], [`sizes`]: where requests go, and how large they are;
 //! - [`args`], [`plan`]: what was typed, and what it means;
 //! - [`machine`], [`usage`]: what it runs on, and what processes take of that;

@@ -2,7 +2,7 @@
 //!
 //! **Method.** A run is its seconds: each second has a count of answers and percentiles of its own, and how
 //! much they differ from one another is the noise that the run shows. For each measure the seconds of both
-//! runs are drawn anew, with replacement, many times ([`bootstrap`]); how the change varies over the draws
+//! runs are drawn anew, with replacement, many times (the `bootstrap`); how the change varies over the draws
 //! gives an interval for it. The draws take blocks of neighbouring seconds (about the cube root of their
 //! number), because a busy second is often followed by another. The seed is fixed: the same two files always
 //! give the same answer. A drawn interval is too narrow when there are few blocks, so it is widened by as

@@ -183,6 +183,18 @@ pub(super) struct Tick {
 }
 
 impl Span {
+    /// Ends the axis with the data instead of at the tick behind it: time needs no room to spare.
+    pub(super) fn tight(mut self, values: impl Iterator<Item = f64>) -> Self {
+        let shown = values.filter_map(|value| self.scale.place(value));
+        let high = shown.fold(f64::NEG_INFINITY, f64::max);
+        if high > self.low {
+            self.high = high;
+            self.ticks
+                .retain(|tick| tick.at <= high + 1e-9 * high.abs());
+        }
+        self
+    }
+
     /// How far along the axis `value` lies, from 0 to 1, if it can be shown.
     pub(super) fn along(&self, value: f64) -> Option<f64> {
         let place = self.scale.place(value)?;
@@ -252,6 +264,18 @@ mod tests {
             labels(&Axis::percentile(""), &[0.995]),
             ["50 %", "90 %", "99 %"]
         );
+    }
+
+    #[test]
+    fn a_tight_axis_ends_with_its_data() {
+        let time = Axis::linear("", Unit::Seconds);
+        let values = || [0.0, 12.0].into_iter();
+        let span = time.span(values(), 4).tight(values());
+        assert_eq!(span.along(12.0), Some(1.0));
+        let labels: Vec<_> = span.ticks.iter().map(|tick| tick.label.as_str()).collect();
+        assert_eq!(labels, ["0", "5", "10"]);
+        let none = time.span([].into_iter(), 4).tight([].into_iter());
+        assert_eq!(none.ticks.len(), 3);
     }
 
     #[test]

@@ -103,10 +103,12 @@ impl Lines {
             .map(|point| point.1)
             .chain(edges().flat_map(|(_, low, high)| [*low, *high]));
         let y = self.y.span(y_values, (high / 55.0) as usize);
-        let x_values = points()
-            .map(|point| point.0)
-            .chain(edges().map(|edge| edge.0));
-        let x = self.x.span(x_values, (wide / 80.0) as usize);
+        let x_values = || {
+            let points = points().map(|point| point.0);
+            points.chain(edges().map(|edge| edge.0))
+        };
+        let x = self.x.span(x_values(), (wide / 80.0) as usize);
+        let x = x.tight(x_values());
         let gutter = y
             .ticks
             .iter()

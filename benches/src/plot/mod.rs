@@ -5,9 +5,9 @@
 //! colours. Whatever the data, a plot comes out: values that are no numbers leave a gap, and an empty
 //! plot says that it has no data.
 //!
-//! - [`axis`]: what an axis shows, its ticks, and where a value lies on it;
-//! - [`lines`]: lines and bands over x;
-//! - [`bars`]: bars by name;
+//! - `axis`: what an axis shows, its ticks, and where a value lies on it;
+//! - `lines`: lines and bands over x;
+//! - `bars`: bars by name;
 //! - `canvas`: the SVG elements that both draw with.
 
 mod axis;

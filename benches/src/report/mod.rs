@@ -1,9 +1,9 @@
 //! A load test as one page of HTML: complete in itself, without script, made for a screen, a telephone and
 //! A4 paper alike. Every text that comes from the result is escaped where it is put into the page.
 //!
-//! - [`facts`]: the headline, and what puts it in doubt;
-//! - [`figures`]: the plots;
-//! - [`tables`]: the figures in rows.
+//! - `facts`: the headline, and what puts it in doubt;
+//! - `figures`: the plots;
+//! - `tables`: the figures in rows.
 
 mod facts;
 mod figures;
