@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use http::HeaderMap;
+use http::Response;
 
 /// Why a request is not counted as answered.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -77,11 +77,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(status: u16, fields: &HeaderMap) -> Self {
-        let refusal = fields
-            .get(REFUSAL)
-            .and_then(|code| refusal(code.as_bytes()));
-        Self { status, refusal }
+    pub(crate) fn new(response: &Response<()>) -> Self {
+        let code = response.headers().get(REFUSAL);
+        Self {
+            status: response.status().as_u16(),
+            refusal: code.and_then(|code| refusal(code.as_bytes())),
+        }
+    }
+
+    /// Its status, unless it is the echo of a message: that has none of its own.
+    pub(crate) fn counted(&self) -> Option<u16> {
+        (self.status != 101).then_some(self.status)
     }
 
     /// Whether it is what was asked for.

@@ -7,9 +7,11 @@ use std::process::{self, ExitCode};
 use std::sync::Arc;
 
 use adit_benches::args::Args;
+use adit_benches::compare::compare;
 use adit_benches::load;
 use adit_benches::plan::Plan;
 use adit_benches::progress::Line;
+use adit_benches::report;
 use adit_benches::result::LoadResult;
 use adit_benches::summary::Summary;
 use adit_benches::usage::Watched;
@@ -99,11 +101,16 @@ fn show(args: &Args, result: &LoadResult, before: Option<&LoadResult>) -> anyhow
         writeln!(out, "{}", json()?).context("cannot write to stdout")?;
     } else if !args.quiet {
         write!(out, "{}", Summary(result)).context("cannot write to stdout")?;
+        if let Some(before) = before {
+            writeln!(out, "\n{}", compare(result, before)).context("cannot write to stdout")?;
+        }
     }
     if let Some(path) = args.result.as_deref().filter(|_| !is_stdout) {
         write(path, &json()?)?;
     }
-    drop((before, &args.report));
+    if let Some(path) = &args.report {
+        write(path, &report::html(result, before))?;
+    }
     out.flush().context("cannot write to stdout")
 }
 

@@ -25,19 +25,20 @@ impl Deadline {
         }
     }
 
-    /// `work`, which began at `began`, or [`Failure::Timeout`]. Drops the work then.
+    /// `work`, or [`Failure::Timeout`] when more than the limit has passed since `since`, which may
+    /// advance. Drops the work then.
     pub(crate) async fn within<T>(
         &mut self,
-        began: Instant,
+        since: impl Fn() -> Instant,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let due = began + self.limit;
         let mut work = pin!(work);
         poll_fn(|cx| {
             if let Poll::Ready(done) = work.as_mut().poll(cx) {
                 return Poll::Ready(done);
             }
             while self.sleep.as_mut().poll(cx).is_ready() {
+                let due = since() + self.limit;
                 if Instant::now() >= due {
                     return Poll::Ready(Err(Failure::Timeout));
                 }
@@ -61,10 +62,11 @@ mod tests {
         for _ in 0..3 {
             let began = Instant::now();
             let never = std::future::pending::<Result<(), Failure>>();
-            assert_eq!(deadline.within(began, never).await, Err(Failure::Timeout));
+            let end = deadline.within(|| began, never).await;
+            assert_eq!(end, Err(Failure::Timeout));
             assert!(began.elapsed() >= limit);
             let at_once = std::future::ready(Ok(7));
-            assert_eq!(deadline.within(Instant::now(), at_once).await, Ok(7));
+            assert_eq!(deadline.within(Instant::now, at_once).await, Ok(7));
         }
     }
 }

@@ -47,11 +47,7 @@ impl Http1 {
     }
 
     /// Sends a request and takes its answer. Dropping it closes the connection.
-    pub(crate) async fn exchange(
-        &mut self,
-        body: &Body,
-        tally: &mut Tally,
-    ) -> Result<Answer, Failure> {
+    pub(crate) async fn exchange(&mut self, body: &Body, tally: &Tally) -> Result<Answer, Failure> {
         let mut stream = match alive(self.stream.take()).await {
             Some(stream) => stream,
             None => self.dialer.dial().await?,
@@ -136,11 +132,7 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     /// Sends and receives at once: a server may answer, or echo, while it still reads.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        tally: &mut Tally,
-    ) -> Poll<Result<(Head, bool), Failure>> {
+    fn poll(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<Result<(Head, bool), Failure>> {
         if self.sending && self.poll_send(cx, tally).is_ready() {
             self.sending = false;
         }
@@ -154,7 +146,7 @@ impl Exchange<'_> {
     }
 
     /// Ready when there is no more to send, or no way to send it: then the answer says why.
-    fn poll_send(&mut self, cx: &mut Context<'_>, tally: &mut Tally) -> Poll<()> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<()> {
         loop {
             let body = self.body.peek(self.body_at);
             let head = &self.output[self.written..];
@@ -187,7 +179,7 @@ impl Exchange<'_> {
     }
 
     /// Ready at the end of the answer.
-    fn poll_take(&mut self, cx: &mut Context<'_>, tally: &mut Tally) -> Poll<Result<(), Failure>> {
+    fn poll_take(&mut self, cx: &mut Context<'_>, tally: &Tally) -> Poll<Result<(), Failure>> {
         loop {
             let mut buf = ReadBuf::new(&mut self.input[self.filled..]);
             let read = ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut buf));
@@ -261,6 +253,8 @@ impl Exchange<'_> {
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) refusal: Option<Box<str>>,
+    /// How a server proves that it understood the request for a WebSocket.
+    pub(super) accept: Option<Box<[u8]>>,
     keep: bool,
     length: Option<u64>,
     chunked: bool,
@@ -282,6 +276,7 @@ impl Head {
         let mut head = Self {
             status: response.code.ok_or(Failure::Protocol)?,
             refusal: None,
+            accept: None,
             keep: response.version == Some(1),
             length: None,
             chunked: false,
@@ -316,6 +311,9 @@ impl Head {
                 }
             }
             10 if name.eq_ignore_ascii_case(REFUSAL) => self.refusal = refusal(value),
+            20 if name.eq_ignore_ascii_case("sec-websocket-accept") => {
+                self.accept = Some(value.into());
+            }
             _ => {}
         }
         Ok(())
@@ -350,7 +348,7 @@ enum Rest {
 
 impl Rest {
     /// Takes what belongs to the body: how much that was, and whether it has ended.
-    fn take(&mut self, bytes: &[u8], tally: &mut Tally) -> Result<(usize, bool), Failure> {
+    fn take(&mut self, bytes: &[u8], tally: &Tally) -> Result<(usize, bool), Failure> {
         match self {
             Self::None => Ok((0, true)),
             Self::Length(left) => {

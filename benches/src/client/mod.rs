@@ -6,69 +6,63 @@ mod chunked;
 pub(crate) mod deadline;
 pub(crate) mod dial;
 mod http1;
+mod http2;
+mod http3;
+mod recipe;
+mod shared;
+mod websocket;
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
-use http::Method;
+use adit_shared::task::Tasks;
 
 use self::dial::Dialer;
 use self::http1::Http1;
+use self::http2::Http2;
+use self::http3::{Http3, Sockets};
+use self::recipe::Recipe;
+use self::websocket::WebSocket;
 use crate::failure::{Answer, Failure};
 use crate::load::tally::Tally;
 use crate::plan::{Plan, Protocol};
-use crate::sizes::{Bodies, Body};
-
-/// What all requests have in common.
-#[derive(Debug)]
-pub(crate) struct Recipe {
-    method: Method,
-    /// For HTTP/1.1: the head without the length of a body and without the empty line.
-    head: Vec<u8>,
-    /// Whether requests have bodies, empty ones too.
-    has_body: bool,
-    /// Whether each request has a connection of its own.
-    close: bool,
-}
-
-impl Recipe {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let mut head = format!(
-            "{} {} HTTP/1.1\r\nhost: {}\r\nuser-agent: {AGENT}\r\n",
-            plan.method, plan.target.path, plan.target.authority
-        )
-        .into_bytes();
-        for (name, value) in &plan.fields {
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value.as_bytes());
-            head.extend_from_slice(b"\r\n");
-        }
-        if plan.new_connections {
-            head.extend_from_slice(b"connection: close\r\n");
-        }
-        Self {
-            method: plan.method.clone(),
-            head,
-            has_body: !matches!(plan.bodies, Bodies::None),
-            close: plan.new_connections,
-        }
-    }
-}
+use crate::sizes::Body;
 
 /// What sends requests for one lane.
 #[derive(Debug)]
 pub(crate) enum Client {
     Http1(Http1),
+    Http2(Http2),
+    Http3(Http3),
+    WebSocket(WebSocket),
 }
 
 impl Client {
-    /// One for each connection and stream of `plan`.
-    pub(crate) fn all(plan: &Plan, protocol: Protocol, dialer: &Arc<Dialer>) -> Vec<Self> {
+    /// One for each connection and stream of `plan`. What drives the connections runs on `tasks`.
+    pub(crate) fn all(
+        plan: &Plan,
+        protocol: Protocol,
+        dialer: &Arc<Dialer>,
+        tasks: &Tasks,
+    ) -> Vec<Self> {
         let recipe = Arc::new(Recipe::new(plan));
+        let sockets = Arc::new(Sockets::new(dialer.clone()));
         let mut clients = Vec::new();
         for _ in 0..plan.connections {
+            let (dialer, recipe) = (dialer.clone(), recipe.clone());
             match protocol {
-                _ => clients.push(Self::Http1(Http1::new(dialer.clone(), recipe.clone()))),
+                Protocol::Http1 => clients.push(Self::Http1(Http1::new(dialer, recipe))),
+                Protocol::Http2 => {
+                    let lane = Http2::new(dialer, recipe, tasks.clone());
+                    clients.extend(repeat_n(lane, plan.streams).map(Self::Http2));
+                }
+                Protocol::Http3 => {
+                    let lane = Http3::new(sockets.clone(), recipe, tasks.clone());
+                    clients.extend(repeat_n(lane, plan.streams).map(Self::Http3));
+                }
+                Protocol::WebSocket => {
+                    clients.push(Self::WebSocket(WebSocket::new(dialer, recipe)));
+                }
             }
         }
         clients
@@ -78,19 +72,19 @@ impl Client {
     pub(crate) async fn connect(&mut self) -> Result<(), Failure> {
         match self {
             Self::Http1(client) => client.connect().await,
+            Self::Http2(client) => client.connect().await,
+            Self::Http3(client) => client.connect().await,
+            Self::WebSocket(client) => client.connect().await,
         }
     }
 
     /// Sends a request and takes its answer to the end. Safe to drop: that cancels the request.
-    pub(crate) async fn exchange(
-        &mut self,
-        body: &Body,
-        tally: &mut Tally,
-    ) -> Result<Answer, Failure> {
+    pub(crate) async fn exchange(&mut self, body: &Body, tally: &Tally) -> Result<Answer, Failure> {
         match self {
             Self::Http1(client) => client.exchange(body, tally).await,
+            Self::Http2(client) => client.exchange(body, tally).await,
+            Self::Http3(client) => client.exchange(body, tally).await,
+            Self::WebSocket(client) => client.exchange(body, tally).await,
         }
     }
 }
-
-const AGENT: &str = concat!("loadtest/", env!("CARGO_PKG_VERSION"));

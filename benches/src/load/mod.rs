@@ -4,6 +4,7 @@
 //! lanes run on one thread, because the processors are usually shared with what is measured.
 
 mod alarm;
+mod events;
 mod lane;
 mod pace;
 pub(crate) mod record;
@@ -50,7 +51,8 @@ pub async fn run(
     let plan = Arc::new(plan);
     let (dialer, protocol) = prepare(&plan).await?;
     let dialer = Arc::new(dialer);
-    let clients = Client::all(&plan, protocol, &dialer);
+    let drivers = Tasks::default();
+    let clients = Client::all(&plan, protocol, &dialer, &drivers);
     let clients = connect(clients, &plan).await;
 
     let start = Instant::now();
@@ -62,13 +64,13 @@ pub async fn run(
     let meter = Arc::new(Meter::new(measure, plan.duration, by));
     let lasting = plan.warmup + plan.duration;
     let pace = Arc::new(Pace::new(start, lasting, plan.rate, plan.requests));
-    let (lanes, keeper) = (Tasks::default(), Tasks::default());
+    let lanes = Tasks::default();
     for (number, client) in (0..).zip(clients) {
         let work = lane::run(client, number, plan.clone(), pace.clone(), meter.clone());
         lanes.spawn(Span::none(), work);
     }
     let kept = pace.clone();
-    keeper.spawn(Span::none(), async move { kept.keep().await });
+    drivers.spawn(Span::none(), async move { kept.keep().await });
 
     let mut opened = None;
     let mut ticks = tokio::time::interval_at(measure.into(), LOOK);
@@ -108,7 +110,7 @@ pub async fn run(
         }
     }
     lanes.abort();
-    keeper.abort();
+    drivers.abort();
 
     let closed = meter.close();
     let mut totals = closed.totals;
@@ -165,9 +167,10 @@ async fn prepare(plan: &Plan) -> Result<(Dialer, Protocol), LoadError> {
         Some(protocol) => protocol,
         None => {
             let probe = dialer(&[b"h2", b"http/1.1"])?;
+            let began = Instant::now();
             let mut deadline = Deadline::new(plan.timeout);
             // Should it fail, the requests will fail too, and say how.
-            match deadline.within(Instant::now(), probe.dial()).await {
+            match deadline.within(|| began, probe.dial()).await {
                 Ok(stream) if stream.alpn() == Some(b"h2") => Protocol::Http2,
                 _ => Protocol::Http1,
             }
@@ -187,11 +190,12 @@ async fn connect(clients: Vec<Client>, plan: &Plan) -> Vec<Client> {
     if plan.new_connections {
         return clients;
     }
+    let began = Instant::now();
     let mut opening = JoinSet::new();
     for mut client in clients {
         let mut deadline = Deadline::new(plan.timeout);
         opening.spawn(async move {
-            drop(deadline.within(Instant::now(), client.connect()).await);
+            drop(deadline.within(|| began, client.connect()).await);
             client
         });
     }

@@ -60,11 +60,6 @@ impl Meter {
         }
     }
 
-    /// When measuring begins.
-    pub(crate) fn measure(&self) -> Instant {
-        self.measure
-    }
-
     /// When measuring ends.
     pub(crate) fn end(&self) -> Instant {
         self.measure + Duration::from_nanos(self.end.load(Ordering::Relaxed))
