@@ -79,7 +79,13 @@ fn start(args: &Args) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let done = runtime.block_on(run(args, &names));
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = run(args, &names) => done,
+            // What was begun is cleared away on the way out.
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
+        }
+    });
     runtime.shutdown_background();
     done
 }

@@ -225,11 +225,11 @@ fn commit() -> Option<String> {
         output.status.success().then(|| text.trim().to_owned())
     };
     let commit = git(&["rev-parse", "--short", "HEAD"])?;
-    let is_changed = git(&["status", "--porcelain", "--untracked-files=no"])? != "";
-    Some(if is_changed {
-        format!("{commit} with changes")
-    } else {
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changes.is_empty() {
         commit
+    } else {
+        format!("{commit} with changes")
     })
 }
 

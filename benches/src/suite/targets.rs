@@ -243,7 +243,7 @@ mod tests {
         for stalled in [0, 128] {
             let case = isolation::case(stalled);
             figures.note(&case, "adit", "p99 us", 300.0);
-            figures.note(&case, "adit", "failed", f64::from(stalled));
+            figures.note(&case, "adit", "failed", stalled as f64);
         }
         let isolated = verdicts(&figures);
         let isolated = isolated.iter().find(|v| v.measure.contains("stalled"));

@@ -63,15 +63,12 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(READ);
     loop {
-        let (taken, request) = match Request::parse(&buffer)? {
-            Some(parsed) => parsed,
-            None => {
-                buffer.reserve(READ);
-                if stream.read_buf(&mut buffer).await? == 0 {
-                    return Ok(());
-                }
-                continue;
+        let Some((taken, request)) = Request::parse(&buffer)? else {
+            buffer.reserve(READ);
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
             }
+            continue;
         };
         buffer.advance(taken);
         match request {

@@ -183,3 +183,42 @@ impl Lane {
 /// Datagrams of one direction that are taken before the other has its turn.
 const BURST: usize = 64;
 const SOCKET_BUFFER: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_way_takes_its_time_and_overflows() {
+        let way = Way {
+            delay_ms: 10.0,
+            mbit: 8.0,
+            queue_ms: 3.5,
+            mtu: 1000,
+            ..Way::default()
+        };
+        let (mut lane, now) = (Lane::new(1), Instant::now());
+        lane.take(&[0; 1001], &way, now);
+        assert_eq!(lane.lost, 1);
+        // A millisecond each, and four of them wait before the queue is longer than it may be.
+        for _ in 0..6 {
+            lane.take(&[0; 1000], &way, now);
+        }
+        assert_eq!((lane.waiting.len(), lane.overflowed), (4, 2));
+        let due = lane.waiting.iter().map(|(due, _)| (*due - now).as_millis());
+        assert_eq!(due.collect::<Vec<_>>(), [11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn as_much_is_lost_as_asked() {
+        let way = Way {
+            loss: 0.05,
+            ..Way::default()
+        };
+        let (mut lane, now) = (Lane::new(7), Instant::now());
+        for _ in 0..10_000 {
+            lane.take(b"datagram", &way, now);
+        }
+        assert!((400..600).contains(&lane.lost), "{}", lane.lost);
+    }
+}
