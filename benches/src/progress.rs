@@ -49,7 +49,7 @@ impl Line {
         let (before, earlier) = self
             .last
             .replace((now, glance))
-            .unwrap_or((now, Glance::default()));
+            .unwrap_or_else(|| (now, Glance::default()));
         let time = (now - before).as_secs_f64().max(1e-3);
         let rate = |now: u64, earlier: u64| (now.saturating_sub(earlier)) as f64 / time;
         line(

@@ -39,8 +39,10 @@ impl FromStr for Target {
         if authority.as_str().contains('@') {
             return Err(BadTarget::Password);
         }
-        let port = match authority.port() {
-            Some(_) => authority.port_u16().ok_or(BadTarget::Url)?,
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            // What follows the host is no port.
+            None if authority.as_str() != authority.host() => return Err(BadTarget::Url),
             None if https => 443,
             None => 80,
         };

@@ -56,10 +56,9 @@ impl Http3 {
 
     /// Opens the connection, or waits for another lane that does. Safe to drop.
     pub(crate) async fn connect(&mut self) -> Result<(), Failure> {
-        if let Some(link) = &self.held {
-            if link.connection.close_reason().is_none() {
-                return Ok(());
-            }
+        let is_open = |link: &Link| link.connection.close_reason().is_none();
+        if self.held.as_ref().is_some_and(is_open) {
+            return Ok(());
         }
         let open = self.sockets.open(&self.tasks);
         let (number, link) = self.shared.get(self.number, open).await?;

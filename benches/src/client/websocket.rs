@@ -372,7 +372,7 @@ impl Frame {
         let fits = match frame.opcode {
             CONTINUED => true,
             TEXT | BINARY => !is_within,
-            CLOSE | PING | PONG => frame.is_last && left <= 125,
+            CLOSE | PING | PONG => frame.is_last && len == 2,
             _ => false,
         };
         if !fits || first & 0x70 != 0 {

@@ -53,7 +53,10 @@ pub async fn run(
     let dialer = Arc::new(dialer);
     let drivers = Tasks::default();
     let clients = Client::all(&plan, protocol, &dialer, &drivers);
-    let clients = connect(clients, &plan).await;
+    let clients = tokio::select! {
+        clients = connect(clients, &plan) => clients,
+        () = interrupted.notified() => return Err(LoadError::Interrupted),
+    };
 
     let start = Instant::now();
     let measure = start + plan.warmup;
@@ -64,6 +67,8 @@ pub async fn run(
     let meter = Arc::new(Meter::new(measure, plan.duration, by));
     let lasting = plan.warmup + plan.duration;
     let pace = Arc::new(Pace::new(start, lasting, plan.rate, plan.requests));
+    // After a warm-up, from its end; else from before the first request.
+    let mut opened = plan.warmup.is_zero().then(|| dialer.opened());
     let lanes = Tasks::default();
     for (number, client) in (0..).zip(clients) {
         let work = lane::run(client, number, plan.clone(), pace.clone(), meter.clone());
@@ -72,16 +77,16 @@ pub async fn run(
     let kept = pace.clone();
     drivers.spawn(Span::none(), async move { kept.keep().await });
 
-    let mut opened = None;
     let mut ticks = tokio::time::interval_at(measure.into(), LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut warming = tokio::time::interval_at(start.into(), LOOK);
-    loop {
+    let is_called_off = loop {
         tokio::select! {
             biased;
-            () = interrupted.notified() => break,
-            () = lanes.ended() => break,
-            () = tokio::time::sleep_until(meter.end().into()) => break,
+            () = interrupted.notified() => break true,
+            // The last request of an open loop may be due, and answered, a while before the end.
+            () = lanes.ended(), if plan.rate.is_none() || plan.requests < u64::MAX => break true,
+            () = tokio::time::sleep_until(meter.end().into()) => break false,
             _ = warming.tick(), if Instant::now() < measure => look(Progress::WarmingUp),
             tick = ticks.tick() => {
                 opened.get_or_insert_with(|| dialer.opened());
@@ -92,10 +97,12 @@ pub async fn run(
                 look(Progress::Measuring { passed, of: plan.duration, glance: meter.glance() });
             }
         }
-    }
+    };
     let now = Instant::now();
-    meter.stop(now);
-    pace.stop(now);
+    if is_called_off {
+        meter.stop(now);
+        pace.stop(now);
+    }
     let passed = now.min(meter.end()).saturating_duration_since(measure);
     for process in &mut watched {
         process.look(passed);
@@ -206,7 +213,10 @@ async fn connect(clients: Vec<Client>, plan: &Plan) -> Vec<Client> {
 fn command(words: impl Iterator<Item = String>) -> Vec<String> {
     let mut is_header = false;
     let hide = |word: String| {
-        let hidden = match word.strip_prefix("--header=").or(word.strip_prefix("-H")) {
+        let hidden = match word
+            .strip_prefix("--header=")
+            .or_else(|| word.strip_prefix("-H"))
+        {
             Some(header) => header.trim_start_matches('='),
             None if is_header => word.as_str(),
             None => "",
@@ -242,6 +252,9 @@ pub enum LoadError {
     /// The host is none that a certificate could be for.
     #[error("no certificate can be for this host")]
     Name,
+    /// It was called off.
+    #[error("interrupted before it began")]
+    Interrupted,
     /// The trust store is unusable.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),

@@ -1,5 +1,7 @@
 //! Load tests against small servers that do what is to be measured, or what is to be told from it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod answers;
 mod program;
 mod protocols;

@@ -62,7 +62,7 @@ async fn a_certificate_for_another_name_is_a_tls_failure() {
 
 #[tokio::test]
 async fn http3_takes_bodies_both_ways() {
-    let server = Server::http3("bodies").await;
+    let server = Server::http3("bodies");
     let line = format!(
         "{} --http3 --connections 2 --streams 4 --body 100000 --requests 100",
         server.options()

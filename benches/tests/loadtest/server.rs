@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Speaks HTTP/3, and says how many bytes it was sent.
-    pub(crate) async fn http3(name: &str) -> Self {
+    pub(crate) fn http3(name: &str) -> Self {
         let (config, ca) = certified(name, &[b"h3"]);
         let crypto = QuicServerConfig::try_from(config).unwrap();
         let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
