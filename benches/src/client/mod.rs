@@ -5,6 +5,8 @@
 mod chunked;
 pub(crate) mod deadline;
 pub(crate) mod dial;
+mod frame;
+mod head;
 mod http1;
 mod http2;
 mod http3;

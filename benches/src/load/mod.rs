@@ -9,6 +9,7 @@ mod lane;
 mod pace;
 pub(crate) mod record;
 pub(crate) mod tally;
+mod times;
 
 use std::env;
 use std::io;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use super::times::{distribution, histogram, micros, nanos, percentiles};
 use crate::failure::Failure;
 use crate::result::{Percentiles, Point, Second, Totals};
 
@@ -271,59 +272,8 @@ fn named<K: ToString>(counts: &BTreeMap<K, u64>) -> BTreeMap<String, u64> {
         .collect()
 }
 
-fn percentiles(times: &Histogram<u64>) -> Percentiles {
-    let at = |quantile| micros(times.value_at_quantile(quantile));
-    Percentiles {
-        count: times.len(),
-        min_us: micros(times.min()),
-        mean_us: times.mean() / 1e3,
-        deviation_us: times.stdev() / 1e3,
-        p50_us: at(0.5),
-        p75_us: at(0.75),
-        p90_us: at(0.9),
-        p95_us: at(0.95),
-        p99_us: at(0.99),
-        p999_us: at(0.999),
-        p9999_us: at(0.9999),
-        max_us: micros(times.max()),
-    }
-}
-
-/// The whole curve: ever finer towards the end, as HDR histograms are usually plotted.
-fn distribution(times: &Histogram<u64>) -> Vec<Point> {
-    if times.is_empty() {
-        return Vec::new();
-    }
-    let steps = times.iter_quantiles(POINTS);
-    let mut points: Vec<Point> = steps
-        .map(|step| Point {
-            percentile: step.quantile_iterated_to() * 100.0,
-            value_us: micros(step.value_iterated_to().min(times.max())),
-        })
-        .collect();
-    points.dedup_by_key(|point| point.percentile.to_bits());
-    points
-}
-
-/// Three digits of every time from 100 ns to an hour.
-fn histogram() -> Histogram<u64> {
-    // These bounds are good.
-    Histogram::new_with_bounds(100, 3_600_000_000_000, 3).unwrap_or_else(|_| unreachable!())
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn micros(nanos: u64) -> u64 {
-    (nanos + 500) / 1000
-}
-
 /// How many classes of errors there can be before others are put together.
 const CLASSES: usize = 64;
-/// Points of a distribution for each halving of what is left.
-const POINTS: u32 = 5;
-
 #[cfg(test)]
 mod tests {
     use super::*;
