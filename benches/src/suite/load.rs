@@ -61,7 +61,9 @@ impl Load {
 
     /// Starts it.
     pub(crate) fn start(&self, place: &Place, system: &System) -> anyhow::Result<Running> {
-        let port = if self.tls {
+        let port = if self.more.contains(&"--http3") {
+            system.quic.context("it has no QUIC")?
+        } else if self.tls {
             system.https.context("it has no TLS")?
         } else {
             system.http

@@ -83,7 +83,14 @@ impl Program {
     pub(crate) async fn line(&mut self) -> anyhow::Result<String> {
         match timeout(PATIENCE, self.lines.next_line()).await {
             Ok(Ok(Some(line))) => Ok(line),
-            Ok(_) => bail!("{} ended: {}", self.name, self.errors()),
+            Ok(_) => {
+                let status = timeout(PATIENCE, self.child.wait()).await;
+                let status = match status {
+                    Ok(status) => status?.to_string(),
+                    Err(_) => "it closed its stdout".into(),
+                };
+                bail!("{} ended ({status}): {}", self.name, self.errors())
+            }
             Err(_) => bail!("{} says nothing: {}", self.name, self.errors()),
         }
     }

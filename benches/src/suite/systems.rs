@@ -19,6 +19,8 @@ pub(crate) struct System {
     pub http: SocketAddr,
     /// Where it listens with TLS.
     pub https: Option<SocketAddr>,
+    /// Where HTTP/3 would be served.
+    pub quic: Option<SocketAddr>,
     /// Who issued its certificate.
     pub ca: Option<PathBuf>,
     /// What it consists of; the origin is not a part of it, and is empty for the origin itself.
@@ -72,6 +74,7 @@ pub(crate) async fn origin(place: &Place) -> anyhow::Result<(Program, System)> {
         host: "127.0.0.1".into(),
         http: address,
         https: None,
+        quic: None,
         ca: None,
         programs: Vec::new(),
     };
@@ -95,6 +98,7 @@ pub(crate) async fn hop(place: &Place, origin: SocketAddr) -> anyhow::Result<Sys
         host: "localhost".into(),
         http: ready.http,
         https: Some(ready.https),
+        quic: None,
         ca: Some(ready.ca),
         programs: vec![program],
     })
@@ -235,6 +239,7 @@ pub(crate) async fn adit(
         host: format!("{name}.localhost"),
         http,
         https: Some(https),
+        quic: Some(quic),
         ca: Some(ca),
         programs: vec![relay.program, agent],
     })
@@ -287,6 +292,7 @@ pub(crate) async fn rathole(
         host: "127.0.0.1".into(),
         http: public,
         https: None,
+        quic: None,
         ca: None,
         programs,
     };
@@ -333,6 +339,7 @@ pub(crate) async fn frp(
         host: "bench.localhost".into(),
         http: public,
         https: None,
+        quic: None,
         ca: None,
         programs,
     };

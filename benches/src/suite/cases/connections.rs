@@ -39,9 +39,9 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the port of HTTPS takes HTTP/3, as a browser would find out: by trying.
+/// Whether there is HTTP/3, as a browser would find out: by trying.
 async fn serves_http3(adit: &System) -> anyhow::Result<bool> {
-    let (Some(address), Some(ca)) = (adit.https, &adit.ca) else {
+    let (Some(address), Some(ca)) = (adit.quic, &adit.ca) else {
         return Ok(false);
     };
     let trust = Trust::Roots(tls::read_certificates(ca)?);

@@ -131,6 +131,7 @@ impl Far {
             host: format!("{label}.localhost"),
             http: relay.ready.http,
             https: None,
+            quic: None,
             ca: None,
             programs: vec![relay.program, agent],
         };

@@ -65,6 +65,7 @@ async fn pair(bench: &Bench, shards: &str) -> anyhow::Result<[System; 2]> {
         host: format!("{host}.localhost"),
         http: relay.ready.http,
         https: None,
+        quic: None,
         ca: None,
         programs,
     };

@@ -24,23 +24,20 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let relay = Relay::start(place, "relay-storm", &settings).await?;
     let empty = relay.program.usage()?;
 
-    let state = text(&place.directory("agents")?)?;
     let (quic, ca) = (relay.ready.quic.to_string(), text(&relay.ready.ca)?);
     let count = AGENTS.to_string();
-    let arguments = [
-        "agents", &quic, "--ca", &ca, "--state", &state, "--count", &count,
-    ];
+    let arguments = ["agents", &quic, "--ca", &ca, "--count", &count];
     let mut agents = Program::role("agents", &arguments, &place.scratch)?;
     agents.json::<Value>().await?;
     let began = Instant::now();
-    gathered(&mut agents, AGENTS, FIRST).await?;
+    let failed_first = gathered(&mut agents, AGENTS, FIRST).await?;
     let joined = began.elapsed().as_secs_f64();
     tokio::time::sleep(SETTLE).await;
     let full = relay.program.usage()?;
 
     let began = Instant::now();
     let relay = relay.restart(place, "relay-storm", &settings).await?;
-    gathered(&mut agents, 2 * AGENTS, BACK).await?;
+    let failed = gathered(&mut agents, 2 * AGENTS, BACK).await?;
     let back = began.elapsed().as_secs_f64();
 
     bench.say("limits.agents of the relay is raised from 1,000 to 4,096 for this".into());
@@ -48,30 +45,42 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let each = (full.rss as f64 - empty.rss as f64) / AGENTS as f64;
     note(IDLE_AGENT, "relay RSS KiB", each / 1024.0);
     note(STORM, "s until all are in", joined);
+    note(STORM, "attempts that failed", failed_first as f64);
     let cpu = (full.cpu_s - empty.cpu_s) * 1e3 / AGENTS as f64;
     note(STORM, "relay CPU ms/agent", cpu);
     note(STORM, "s until all are back after a restart", back);
+    let failed = (failed - failed_first) as f64;
+    note(STORM, "attempts that failed after it", failed);
     let rss = relay.program.usage()?.rss as f64 / 1_048_576.0;
     note(STORM, "relay RSS MiB after that", rss);
     Ok(())
 }
 
 /// Waits until all agents are online and there have been this many sessions.
-async fn gathered(agents: &mut Program, sessions: u64, patience: Duration) -> anyhow::Result<()> {
+/// Says how many attempts have failed so far.
+async fn gathered(agents: &mut Program, sessions: u64, patience: Duration) -> anyhow::Result<u64> {
     #[derive(Deserialize)]
     struct Now {
         online: u64,
         sessions: u64,
+        failed: u64,
     }
     let began = Instant::now();
     loop {
         let now: Now = serde_json::from_value(agents.ask(&Value::Null).await?)?;
         if now.online == AGENTS && now.sessions >= sessions {
-            return Ok(());
+            return Ok(now.failed);
         }
         if began.elapsed() > patience {
-            let Now { online, sessions } = now;
-            bail!("after {patience:?} {online} of {AGENTS} agents are online, {sessions} sessions");
+            let Now {
+                online,
+                sessions,
+                failed,
+            } = now;
+            bail!(
+                "after {patience:?} {online} of {AGENTS} agents are online; there were {sessions} \
+                 sessions, and {failed} attempts failed"
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -65,12 +65,9 @@ pub(crate) enum Role {
         /// Its CA.
         #[arg(long)]
         ca: PathBuf,
-        /// Where the identities are kept.
-        #[arg(long)]
-        state: PathBuf,
         /// How many.
         #[arg(long)]
-        count: usize,
+        count: u64,
     },
     /// A way for datagrams that is as bad as asked.
     Path {
@@ -99,12 +96,7 @@ pub(crate) fn run(role: Role) -> anyhow::Result<()> {
             Role::Hop { origin, state } => hop::run(origin, &state).await,
             Role::QuicServer { state } => quic::server(&state).await,
             Role::QuicClient { server, ca } => quic::client(server, &ca).await,
-            Role::Agents {
-                relay,
-                ca,
-                state,
-                count,
-            } => agents::run(relay, &ca, &state, count).await,
+            Role::Agents { relay, ca, count } => agents::run(relay, &ca, count).await,
             Role::Path { to } => path::run(to).await,
         }
     });
