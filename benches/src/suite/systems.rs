@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
 use super::program::{Program, Usage};
@@ -269,6 +269,7 @@ pub(crate) async fn rathole(
     file: &Path,
     origin: SocketAddr,
 ) -> anyhow::Result<System> {
+    ensure!(file.is_file(), "there is no {}", file.display());
     let (control, public) = (free_port()?, free_port()?);
     let server = format!(
         "[server]\nbind_addr = \"{control}\"\ndefault_token = \"bench\"\n\
@@ -328,6 +329,7 @@ pub(crate) async fn frp(
         let arguments = ["-c", &text(&path)?].map(String::from);
         let [flag, path] = &arguments;
         let file = directory.join(name);
+        ensure!(file.is_file(), "there is no {}", file.display());
         programs.push(Program::start(name, &file, &[flag, path], &place.scratch)?);
         if name == "frps" {
             // Its client gives up when there is no server yet.
