@@ -1,6 +1,6 @@
 # The doors of this repository. Each target installs what it needs on Debian, and says so.
 
-.PHONY: demo test check soak fuzz tools programs
+.PHONY: demo test check bench bench-docs soak fuzz tools programs
 
 # A relay and an agent in one process, with a built-in origin: prints a URL for curl.
 demo: tools
@@ -18,6 +18,17 @@ test: tools programs
 # What must hold before the tests are worth running: format, lints, documentation, dependencies.
 check: tools
 	.ci/run check
+
+# Relay and agent beside other ways to do the same, in under five minutes: ratios, verdicts, figures.
+# BENCH takes further arguments, such as BENCH='--only requests --rathole /usr/local/bin/rathole'.
+bench: tools
+	cargo build --release --locked -p adit-relay -p adit-agent -p adit-benches --bins
+	target/release/bench $(BENCH)
+
+# The same, and its tables and plots in docs/benchmarks.md.
+bench-docs: tools
+	cargo build --release --locked -p adit-relay -p adit-agent -p adit-benches --bins
+	target/release/bench --docs docs $(BENCH)
 
 # The large transfers of the tests again and again, for an hour.
 soak: tools programs

@@ -28,7 +28,8 @@ pub struct LoadResult {
     pub service: Percentiles,
     /// The whole distribution of `latency`: percentile from 0 to 100, and its value.
     pub distribution: Vec<Point>,
-    /// One entry for each second.
+    /// One entry for each second. The last may be shorter; answers that came after the end of an open
+    /// loop are counted in it.
     pub timeline: Vec<Second>,
     /// Processes that were watched.
     pub processes: Vec<Process>,

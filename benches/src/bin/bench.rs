@@ -1,3 +1,7 @@
 //! `bench`: relay and agent beside other ways to do the same.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    adit_benches::suite::main()
+}
