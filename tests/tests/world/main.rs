@@ -14,6 +14,7 @@ mod heads;
 mod hostile;
 mod interim;
 mod names;
+mod steer;
 mod streaming;
 mod streams;
 mod switch;
