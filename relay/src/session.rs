@@ -29,6 +29,8 @@ pub struct Session {
     pub version: String,
     /// When it was welcomed.
     pub since: SystemTime,
+    /// The number of the shard that its connection is on.
+    pub shard: u16,
     connection: Connection,
     slots: Arc<Semaphore>,
     slots_in_all: usize,
@@ -50,8 +52,8 @@ pub struct Newcomer {
 }
 
 impl Session {
-    /// A session for an agent that proved itself on `connection`.
-    pub fn new(newcomer: Newcomer, connection: Connection) -> Self {
+    /// A session for an agent that proved itself on `connection`, which is on `shard`.
+    pub fn new(newcomer: Newcomer, connection: Connection, shard: u16) -> Self {
         Self {
             id: SessionId::next(),
             owner: newcomer.owner,
@@ -59,6 +61,7 @@ impl Session {
             instance: newcomer.instance,
             version: newcomer.version,
             since: SystemTime::now(),
+            shard,
             connection,
             slots: Arc::new(Semaphore::new(newcomer.exchanges)),
             slots_in_all: newcomer.exchanges,

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
-use crate::metrics::Metrics;
+use crate::metrics::Report;
 use crate::route::Routes;
 use crate::sessions::Sessions;
 
@@ -38,7 +38,7 @@ pub struct Admin {
     /// Who is connected.
     pub sessions: Sessions,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Report,
     /// The relay's domain.
     pub domain: Host,
     /// Stopped when the relay is not ready for more.
@@ -107,19 +107,16 @@ impl Admin {
             }
             "/readyz" => text(StatusCode::OK, "ready\n"),
             "/metrics" => {
-                self.metrics
-                    .held
-                    .set(i64::try_from(self.routes.held()).unwrap_or(i64::MAX));
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                typed(StatusCode::OK, kind, self.metrics.text())
+                typed(StatusCode::OK, kind, self.metrics.text(self.routes.held()))
             }
             "/api/v1/status" => api(&json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "domain": self.domain.as_str(),
                 "ready": !self.serving.is_stopped(),
                 "sessions": self.sessions.list().len(),
-                "exchanges": self.metrics.exchanges.get(),
-                "visitors": self.metrics.visitors.get(),
+                "exchanges": self.metrics.exchanges(),
+                "visitors": self.metrics.visitors(),
                 "held": self.routes.held(),
             })),
             "/api/v1/sessions" => api(&self.list_sessions()),
@@ -150,6 +147,7 @@ impl Admin {
                 "agent": session.owner.to_string(),
                 "version": session.version,
                 "token": session.token.map(|token| token.to_string()),
+                "shard": session.shard,
                 "address": session.connection().remote().to_string(),
                 "rtt_ms": session.connection().rtt().as_secs_f64() * 1000.0,
                 "exchanges": session.in_flight(),

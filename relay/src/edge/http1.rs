@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
 use adit_shared::pump::{SocketSink, SocketSource, pump};
 use bytes::Bytes;
@@ -22,12 +22,13 @@ use crate::forward::{Inbound, Raw, Visitor};
 
 /// Serves one connection until it ends, or until the service's tasks are stopped and the request
 /// in flight has ended.
-pub async fn serve<T>(io: T, service: Service, visitor: Visitor, head_timeout: Duration)
+pub async fn serve<T>(io: T, service: Arc<Service>, visitor: Visitor)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (io, slot) = InterimIo::new(TokioIo::new(io));
-    let stop = service.tasks.clone();
+    let (stop, head_timeout) = (service.tasks.clone(), service.head_timeout);
+    let visitor = Arc::new(visitor);
     let handle = service_fn(move |request| {
         let (service, visitor, slot) = (service.clone(), visitor.clone(), slot.clone());
         // Boxed, since the server moves the future about: a pointer is cheaper.

@@ -1,0 +1,216 @@
+//! A visitor's connection from accept to HTTP: what it opens with, which shard serves it, TLS, and
+//! which HTTP version it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_shared::name::Host;
+use rustls::ServerConfig;
+use rustls::server::{Accepted, Acceptor};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+
+use super::serve::Service;
+use super::sniff::Start;
+use super::tcp::Role;
+use super::{http1, http2, redirect};
+use crate::forward::Visitor;
+use crate::metrics::Metrics;
+
+/// A connection that was let in. It counts as one until it is dropped, wherever it is served.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    remote: SocketAddr,
+    /// When it must have said what it wants.
+    deadline: Instant,
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Admitted {
+    pub(super) fn new(remote: SocketAddr, permit: OwnedSemaphorePermit, service: &Service) -> Self {
+        let metrics = service.metrics.clone();
+        metrics.visitors.inc();
+        Self {
+            remote,
+            deadline: Instant::now() + service.head_timeout,
+            metrics,
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.metrics.visitors.dec();
+    }
+}
+
+/// Serves a connection that was just accepted, here or on the shard that it is for.
+pub(super) async fn serve(
+    stream: TcpStream,
+    role: Role,
+    admitted: Admitted,
+    service: Arc<Service>,
+) {
+    // Small responses must not wait for an acknowledgement of the one before.
+    drop(stream.set_nodelay(true));
+    // A visitor that vanished without a word is noticed though nothing is sent to it.
+    drop(SockRef::from(&stream).set_tcp_keepalive(&KEEP_ALIVE));
+    let deadline = admitted.deadline;
+    let opening = match role {
+        Role::Redirect { https } => {
+            redirect::serve(stream, https, service).await;
+            return drop(admitted);
+        }
+        Role::Plain => timeout_at(deadline, plain(stream, service.neighbours.exist())).await,
+        Role::Tls(config) => timeout_at(deadline, tls(stream, config)).await,
+    };
+    let (stream, opening) = match opening {
+        Ok(Ok(opening)) => opening,
+        Ok(Err(error)) => {
+            return tracing::debug!(side = "visitor", %error, "connection did not begin");
+        }
+        Err(_) => return tracing::debug!(side = "visitor", "connection did not begin in time"),
+    };
+    let mut opened = Opened {
+        stream,
+        opening,
+        admitted,
+    };
+    if service.neighbours.exist()
+        && let Some(host) = opened.opening.host()
+        && let Some(shard) = service.neighbours.owner(&host, &service.forward.routes)
+    {
+        match service.neighbours.hand_over(opened, shard) {
+            Some(back) => opened = back,
+            None => return,
+        }
+    }
+    opened.serve(service).await;
+}
+
+async fn plain(mut stream: TcpStream, with_host: bool) -> io::Result<(TcpStream, Opening)> {
+    let start = Start::read(&mut stream, with_host).await?;
+    Ok((stream, Opening::Plain(start)))
+}
+
+async fn tls(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<(TcpStream, Opening)> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let opening = Opening::Tls(Box::new(start.accepted), config);
+    Ok((start.io, opening))
+}
+
+/// What a connection begins with.
+enum Opening {
+    Plain(Start),
+    /// The hello of a TLS handshake, which is not answered yet.
+    Tls(Box<Accepted>, Arc<ServerConfig>),
+}
+
+impl Opening {
+    /// For whom it is.
+    fn host(&self) -> Option<Host> {
+        match self {
+            Self::Plain(start) => start.host.clone(),
+            Self::Tls(accepted, _) => accepted.client_hello().server_name()?.parse().ok(),
+        }
+    }
+}
+
+/// A connection that has said what it wants.
+pub(super) struct Opened {
+    stream: TcpStream,
+    opening: Opening,
+    admitted: Admitted,
+}
+
+impl Opened {
+    pub(super) fn remote(&self) -> SocketAddr {
+        self.admitted.remote
+    }
+
+    /// Serves it until it ends.
+    pub(super) async fn serve(self, service: Arc<Service>) {
+        let Self {
+            stream,
+            opening,
+            admitted,
+        } = self;
+        let remote = admitted.remote;
+        match opening {
+            Opening::Plain(start) => {
+                let visitor = Visitor::new(remote, false, None);
+                if start.is_http2() {
+                    http2::serve(start.before(stream), service, visitor).await;
+                } else {
+                    http1::serve(start.before(stream), service, visitor).await;
+                }
+            }
+            Opening::Tls(accepted, config) => {
+                let accept = StartHandshake::from_parts(*accepted, stream).into_stream(config);
+                let stream = match timeout_at(admitted.deadline, accept).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => {
+                        return tracing::debug!(side = "visitor", %error, "tls handshake failed");
+                    }
+                    Err(_) => return tracing::debug!(side = "visitor", "tls handshake timed out"),
+                };
+                let (_, tls) = stream.get_ref();
+                let server_name = tls.server_name().and_then(|name| name.parse().ok());
+                let visitor = Visitor::new(remote, true, server_name);
+                if tls.alpn_protocol() == Some(b"h2") {
+                    http2::serve(stream, service, visitor).await;
+                } else {
+                    http1::serve(stream, service, visitor).await;
+                }
+            }
+        }
+        drop(admitted);
+    }
+
+    /// Takes it off this shard's runtime.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(super) fn leave(self) -> io::Result<Handed> {
+        Ok(Handed {
+            stream: self.stream.into_std()?,
+            opening: self.opening,
+            admitted: self.admitted,
+        })
+    }
+}
+
+/// A connection on its way from one shard to another.
+pub(super) struct Handed {
+    stream: std::net::TcpStream,
+    opening: Opening,
+    admitted: Admitted,
+}
+
+impl Handed {
+    /// Puts it on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub(super) fn arrive(self) -> io::Result<Opened> {
+        Ok(Opened {
+            stream: TcpStream::from_std(self.stream)?,
+            opening: self.opening,
+            admitted: self.admitted,
+        })
+    }
+}
+
+/// After a minute of silence, then every quarter of one.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15));
