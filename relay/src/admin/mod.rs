@@ -120,6 +120,7 @@ impl Admin {
                 "held": self.routes.held(),
             })),
             "/api/v1/sessions" => api(&self.list_sessions()),
+            "/api/v1/shards" => api(&self.list_shards()),
             "/api/v1/tunnels" => api(&self.list_tunnels()),
             _ => text(StatusCode::NOT_FOUND, "no such page\n"),
         }
@@ -156,6 +157,11 @@ impl Admin {
             })
         });
         Value::Array(list.collect())
+    }
+
+    fn list_shards(&self) -> Value {
+        let object = |counts: [(&'static str, i64); 4]| -> Value { counts.into_iter().collect() };
+        self.metrics.shards().map(object).collect()
     }
 
     fn list_tunnels(&self) -> Value {

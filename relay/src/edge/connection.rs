@@ -12,7 +12,7 @@ use rustls::server::{Accepted, Acceptor};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::serve::Service;
@@ -42,6 +42,13 @@ impl Admitted {
             metrics,
             _permit: permit,
         }
+    }
+
+    fn moved(mut self, service: &Service) -> Self {
+        service.metrics.visitors.inc();
+        self.metrics.visitors.dec();
+        self.metrics = service.metrics.clone();
+        self
     }
 }
 
@@ -96,8 +103,16 @@ pub(super) async fn serve(
 }
 
 async fn plain(mut stream: TcpStream, with_host: bool) -> io::Result<(TcpStream, Opening)> {
-    let start = Start::read(&mut stream, with_host).await?;
-    Ok((stream, Opening::Plain(start)))
+    let mut start = Start::new(if with_host { USUAL_HEAD } else { 0 });
+    start.read(&mut stream).await?;
+    let mut host = None;
+    if with_host && !start.is_http2() {
+        // One that takes longer may as well be served here.
+        if let Ok(found) = timeout(PATIENCE, start.host(&mut stream)).await {
+            host = found?;
+        }
+    }
+    Ok((stream, Opening::Plain(start, host)))
 }
 
 async fn tls(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<(TcpStream, Opening)> {
@@ -108,7 +123,8 @@ async fn tls(stream: TcpStream, config: Arc<ServerConfig>) -> io::Result<(TcpStr
 
 /// What a connection begins with.
 enum Opening {
-    Plain(Start),
+    /// No TLS, and for whom the first request is, if that is known.
+    Plain(Start, Option<Host>),
     /// The hello of a TLS handshake, which is not answered yet.
     Tls(Box<Accepted>, Arc<ServerConfig>),
 }
@@ -117,7 +133,7 @@ impl Opening {
     /// For whom it is.
     fn host(&self) -> Option<Host> {
         match self {
-            Self::Plain(start) => start.host.clone(),
+            Self::Plain(_, host) => host.clone(),
             Self::Tls(accepted, _) => accepted.client_hello().server_name()?.parse().ok(),
         }
     }
@@ -144,7 +160,7 @@ impl Opened {
         } = self;
         let remote = admitted.remote;
         match opening {
-            Opening::Plain(start) => {
+            Opening::Plain(start, _) => {
                 let visitor = Visitor::new(remote, false, None);
                 if start.is_http2() {
                     http2::serve(start.before(stream), service, visitor).await;
@@ -196,20 +212,24 @@ pub(super) struct Handed {
 }
 
 impl Handed {
-    /// Puts it on the current runtime.
+    /// Puts it on the current runtime, and counts it for its `service`.
     ///
     /// # Errors
     ///
     /// Whatever the system says.
-    pub(super) fn arrive(self) -> io::Result<Opened> {
+    pub(super) fn arrive(self, service: &Service) -> io::Result<Opened> {
         Ok(Opened {
             stream: TcpStream::from_std(self.stream)?,
             opening: self.opening,
-            admitted: self.admitted,
+            admitted: self.admitted.moved(service),
         })
     }
 }
 
+/// Bytes that are read of a head at once, where its host is looked for.
+const USUAL_HEAD: usize = 1 << 10;
+/// How long the first head may take to say for whom it is, if its connection is to be handed over.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// After a minute of silence, then every quarter of one.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(60))

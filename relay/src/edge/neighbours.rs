@@ -90,7 +90,7 @@ impl Inbox {
 
 fn take(handed: Handed, service: &Arc<Service>) {
     // It fails only when the socket does.
-    if let Ok(opened) = handed.arrive() {
+    if let Ok(opened) = handed.arrive(service) {
         let span = info_span!("visitor", remote = %opened.remote());
         service.tasks.spawn(span, opened.serve(service.clone()));
     }

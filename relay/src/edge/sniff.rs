@@ -10,50 +10,56 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// What a connection begins with, as far as it was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Start {
     bytes: BytesMut,
-    /// For whom the first request is, if that was looked for and found.
-    pub(super) host: Option<Host>,
 }
 
 impl Start {
-    /// Reads until it is clear whether the connection begins with the preface of HTTP/2 (RFC 9113
-    /// section 3.4), and if not, and if `with_host`, for whom the first request is. Dropped, what
-    /// was read is lost.
+    /// Nothing yet, with room for this many bytes, or for what must be read at least.
+    pub(super) fn new(room: usize) -> Self {
+        Self {
+            bytes: BytesMut::with_capacity(room.max(PREFACE.len())),
+        }
+    }
+
+    /// Reads until it is clear whether the connection begins with the preface of HTTP/2
+    /// (RFC 9113 section 3.4). Safe to drop: what was read is kept.
     ///
     /// # Errors
     ///
     /// Whatever the connection fails with.
-    pub(super) async fn read(
-        io: &mut (impl AsyncRead + Unpin),
-        with_host: bool,
-    ) -> io::Result<Self> {
-        let room = if with_host { USUAL } else { PREFACE.len() };
-        let mut bytes = BytesMut::with_capacity(room);
-        while bytes.len() < PREFACE.len() && PREFACE.starts_with(&bytes) {
-            if io.read_buf(&mut bytes).await? == 0 {
-                return Ok(Self { bytes, host: None });
-            }
-        }
-        let mut search = Search::default();
-        let mut host = None;
-        if with_host && !bytes.starts_with(PREFACE) {
-            loop {
-                match search.go_on(&bytes) {
-                    Found::Host(found) => host = Some(found),
-                    Found::Nothing => {}
-                    Found::More if bytes.len() >= MOST => {}
-                    Found::More => {
-                        if io.read_buf(&mut bytes).await? != 0 {
-                            continue;
-                        }
-                    }
-                }
+    pub(super) async fn read(&mut self, io: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+        while self.bytes.len() < PREFACE.len() && PREFACE.starts_with(&self.bytes) {
+            if io.read_buf(&mut self.bytes).await? == 0 {
                 break;
             }
         }
-        Ok(Self { bytes, host })
+        Ok(())
+    }
+
+    /// Reads until it is clear for whom the first request is, if it is one of HTTP/1.1 and says so
+    /// early. Safe to drop, as [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the connection fails with.
+    pub(super) async fn host(
+        &mut self,
+        io: &mut (impl AsyncRead + Unpin),
+    ) -> io::Result<Option<Host>> {
+        let mut search = Search::default();
+        loop {
+            match search.go_on(&self.bytes) {
+                Found::Host(host) => return Ok(Some(host)),
+                Found::More if self.bytes.len() < MOST => {
+                    if io.read_buf(&mut self.bytes).await? == 0 {
+                        return Ok(None);
+                    }
+                }
+                Found::More | Found::Nothing => return Ok(None),
+            }
+        }
     }
 
     pub(super) fn is_http2(&self) -> bool {
@@ -89,7 +95,7 @@ impl Search {
         while let Some(length) = head[self.line..].iter().position(|byte| *byte == b'\n') {
             let line = head[self.line..self.line + length].trim_ascii();
             self.line += length + 1;
-            if line.is_empty() {
+            if line.is_empty() || !is_text(line) {
                 return Found::Nothing;
             }
             if let Some(value) = field(line, b"host") {
@@ -98,8 +104,18 @@ impl Search {
                 return host.map_or(Found::Nothing, Found::Host);
             }
         }
-        Found::More
+        // Whoever serves it has an answer to garbage at once.
+        if is_text(&head[self.line..]) {
+            Found::More
+        } else {
+            Found::Nothing
+        }
     }
+}
+
+fn is_text(line: &[u8]) -> bool {
+    let is_text = |byte: &u8| *byte >= b' ' || matches!(byte, b'\t' | b'\r');
+    line.iter().all(is_text)
 }
 
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
@@ -166,8 +182,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Sniffed<T> {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Most heads have their `Host` within this many bytes.
-const USUAL: usize = 1 << 10;
 /// No head is searched further than about this.
 const MOST: usize = 8 << 10;
 
@@ -206,9 +220,11 @@ mod tests {
             "GET / HTTP/1.1\nhost: a b\n",
             "GET / HTTP/1.1\nhost:\n",
             "GET / HTTP/1.1\nhost:\u{80}\n",
+            "\u{16}\u{3}\u{1} as if for TLS",
         ] {
             assert_eq!(Search::default().go_on(head.as_bytes()), Found::Nothing);
         }
+        assert_eq!(Search::default().go_on(b"\x16\x03\x01\n"), Found::Nothing);
         assert_eq!(Search::default().go_on(b"host: a"), Found::More);
         assert_eq!(Search::default().go_on(b"host : a\n"), Found::More);
     }
@@ -218,15 +234,19 @@ mod tests {
         let head = b"GET / HTTP/1.1\r\nhost: app.localhost\r\n\r\n";
         for with_host in [true, false] {
             let mut io: &[u8] = head;
-            let start = Start::read(&mut io, with_host).await.unwrap();
-            assert_eq!(start.host.is_some(), with_host);
+            let mut start = Start::new(0);
+            start.read(&mut io).await.unwrap();
+            if with_host {
+                assert!(start.host(&mut io).await.unwrap().is_some());
+            }
             assert!(!start.is_http2());
             let mut all = Vec::new();
             start.before(io).read_to_end(&mut all).await.unwrap();
             assert_eq!(all, head);
         }
         let mut io: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore";
-        let start = Start::read(&mut io, true).await.unwrap();
-        assert!(start.is_http2() && start.host.is_none());
+        let mut start = Start::new(0);
+        start.read(&mut io).await.unwrap();
+        assert!(start.is_http2());
     }
 }

@@ -79,8 +79,7 @@ impl Metrics {
     }
 }
 
-/// Something that is there now, and how often. On one shard alone it may be negative: what came in
-/// there may leave elsewhere.
+/// Something that is there now, and how often.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
 

@@ -14,6 +14,7 @@ mod heads;
 mod hostile;
 mod interim;
 mod names;
+mod shards;
 mod steer;
 mod streaming;
 mod streams;
