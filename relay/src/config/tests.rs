@@ -50,7 +50,12 @@ fn a_public_relay_has_a_shard_for_each_processor_unless_told() {
     assert_eq!(shards("", "shards = 5").unwrap(), 5);
     let public = shards("--domain relay.example.com", "").unwrap();
     let processors = thread::available_parallelism().unwrap().get();
-    assert_eq!(usize::from(public), processors.min(MAX_SHARDS.into()));
+    let many = if cfg!(target_os = "linux") {
+        processors
+    } else {
+        1
+    };
+    assert_eq!(usize::from(public), many.min(MAX_SHARDS.into()));
     for bad in ["shards = 0", "shards = 65"] {
         let error = error("", bad);
         assert!(error.starts_with("`shards` in "), "{error}");

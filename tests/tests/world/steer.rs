@@ -162,7 +162,7 @@ async fn a_group_shares_its_address_with_nobody() {
     }
     drop(group);
     let single = Bound::group(address, 1, trusted.server.clone()).unwrap();
-    let other = Bound::group(address, SHARDS, trusted.server.clone());
+    let other = Bound::group(address, SHARDS, trusted.server);
     assert!(is_taken(other.unwrap_err()));
     drop(single);
 }
