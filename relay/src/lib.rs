@@ -13,6 +13,7 @@
 //! - [`edge`]: what visitors meet;
 //! - [`join`]: how agents come in;
 //! - [`admin`]: what operators look at;
+//! - `shard`: the part of it that runs on one thread;
 //! - [`run`]: all of it, started and drained;
 //! - [`command`]: what the `relay` program can do besides serving.
 
@@ -30,6 +31,8 @@ pub mod route;
 pub mod run;
 pub mod session;
 pub mod sessions;
+mod shard;
 pub mod store;
 
 pub use run::{Ready, Relay, StartError, start};
+pub use shard::ShardError;

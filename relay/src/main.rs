@@ -51,7 +51,7 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let relay = adit_relay::start(config).await?;
         announce(relay.ready(), json)?;
-        Ok(signals.first_then_drain(relay).await)
+        signals.first_then_drain(relay).await
     });
     // What is left, if anything, was given up.
     runtime.shutdown_background();
@@ -158,12 +158,15 @@ impl Signals {
     }
 
     /// The first signal drains, the second ends at once.
-    async fn first_then_drain(&mut self, relay: Relay) -> ExitCode {
-        self.next().await;
-        let _ = writeln!(io::stderr(), "draining; once more to stop at once");
+    async fn first_then_drain(&mut self, mut relay: Relay) -> anyhow::Result<ExitCode> {
         tokio::select! {
+            _ = self.next() => {}
+            lost = relay.failed() => return Err(lost.into()),
+        }
+        let _ = writeln!(io::stderr(), "draining; once more to stop at once");
+        Ok(tokio::select! {
             _ = relay.drain() => ExitCode::SUCCESS,
             number = self.next() => ExitCode::from(128 + number),
-        }
+        })
     }
 }

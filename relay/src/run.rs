@@ -1,18 +1,21 @@
 //! A running relay: started from a [`Config`], ended by a drain.
 
+use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::iter::once;
+use std::net::{self, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_shared::name::Host;
-use adit_shared::quic::endpoint::{EndpointError, Listener};
+use adit_shared::quic::endpoint::{Bound, EndpointError, Listener};
 use adit_shared::quic::tls::{self, Pin, TlsError};
 use adit_shared::stall::{Stalls, TICK};
 use adit_shared::task::Tasks;
 use adit_shared::wire;
 use adit_shared::wire::code::Close;
+use futures_util::future::{join_all, select_all};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -22,25 +25,26 @@ use tracing::{Span, debug, info, warn};
 use crate::admin::Admin;
 use crate::auth::Auth;
 use crate::config::{Config, Mode};
-use crate::edge::serve::Service;
+use crate::edge::neighbours::Neighbours;
 use crate::edge::tcp::{self, Role};
 use crate::edge::tls::{CertificateError, Certificates};
-use crate::forward::{Forward, HeadLimit};
-use crate::join::{self, Join, Site};
-use crate::metrics::Metrics;
+use crate::join::{self, Site};
+use crate::metrics::Report;
 use crate::route::{self, KNOWN, Owner, Routes};
 use crate::sessions::Sessions;
+use crate::shard::{Common, Doors, Shard, ShardError, Thread};
 use crate::store::{self, Store, StoreError, names};
 
-/// A relay that runs in this process. Dropping it does not end it; see [`Relay::drain`].
+/// A relay that runs in this process. To end it, see [`Relay::drain`]. Dropped, it loses the shards
+/// that have threads of their own, and goes on with the first.
 #[derive(Debug)]
 pub struct Relay {
     ready: Ready,
     grace: Duration,
-    quic: Option<Listener>,
-    /// Visitors' connections and everything that they started.
+    shards: Vec<Shard>,
+    /// Visitors' connections of all shards.
     visitors: Tasks,
-    /// Agents' sessions.
+    /// Agents' sessions of all shards.
     agents: Tasks,
     /// What neither belongs to.
     house: Tasks,
@@ -72,7 +76,7 @@ pub struct Ready {
     pub open: bool,
 }
 
-/// Starts a relay on the current runtime.
+/// Starts a relay on the current runtime; its shards but the first get threads of their own.
 ///
 /// # Errors
 ///
@@ -85,134 +89,171 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         Auth::load(store.clone()).await?
     };
     let certificates = Arc::new(Certificates::load(&config)?);
-    let limits = &config.limits;
-    let metrics = Arc::new(Metrics::new(&limits.list()));
     let routes = remember(&config, &store).await?;
-    let sessions = Sessions::default();
-    let stalls = Stalls::new(limits.stalls());
-    let (visitors, agents, house) = (Tasks::default(), Tasks::default(), Tasks::default());
-
-    let http = bind("http", config.http)?;
-    let https = bind("https", config.https)?;
-    let admin = bind("admin", config.admin)?;
-    let quic = config.quic.map(|address| {
-        let tls = tls::server(certificates.clone(), &[wire::ALPN])?;
-        Ok::<_, StartError>(Listener::bind(address, tls)?.with_window(limits.window))
+    let admin = config.admin.map(|address| {
+        let bound = tcp::bind(address).and_then(TcpListener::from_std);
+        bound.map_err(|error| StartError::Bind("admin", address, error))
     });
-    let quic = quic.transpose()?;
-    let port = |listener: &Option<TcpListener>| Some(listener.as_ref()?.local_addr().ok()?.port());
-    let ready = Ready {
-        http: http
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-        https: https
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-        quic: quic.as_ref().and_then(Listener::local),
-        admin: admin
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok()),
-        domain: config.domain.clone(),
-        pin: certificates.pin(),
-        ca: certificates.ca_path().map(Into::into),
-        needs_pin: certificates.ca_path().is_some() || config.mode == Mode::Local,
-        mode: config.mode,
-        open: config.open,
-    };
-
-    let service = Service {
-        forward: Forward {
-            routes: routes.clone(),
-            tasks: visitors.clone(),
-            metrics: metrics.clone(),
-            trusted_proxies: config.trusted_proxies.into(),
-            head: HeadLimit {
-                bytes: limits.head_bytes,
-                fields: limits.head_fields,
-            },
-        },
-        tasks: visitors.clone(),
-        metrics: metrics.clone(),
-    };
-    let bounds = tcp::Limits {
-        connections: Arc::new(Semaphore::new(limits.visitors)),
-        head_timeout: limits.head_timeout,
-    };
-    // A public relay has no use for cleartext visitors, unless it has nothing else for them.
-    let plain = match (config.mode, port(&https)) {
-        (Mode::Public, Some(https)) => Role::Redirect { https },
-        _ => Role::Plain,
-    };
-    let redirects = matches!(plain, Role::Redirect { .. });
-    let site = Site {
-        domain: config.domain.clone(),
-        http: port(&http).filter(|_| !redirects),
-        https: port(&https),
-        prefer_http: config.mode == Mode::Local,
-    };
-    if let Some(listener) = http {
-        visitors.spawn(
-            Span::none(),
-            tcp::listen(listener, plain, service.clone(), bounds.clone()),
-        );
-    }
-    if let Some(listener) = https {
-        let role = Role::Tls(Arc::new(tls::server(
-            certificates.clone(),
-            &[b"h2", b"http/1.1"],
-        )?));
-        visitors.spawn(Span::none(), tcp::listen(listener, role, service, bounds));
-    }
-    let join = Join {
+    let admin = admin.transpose()?;
+    let doors = doors(&config, &certificates)?;
+    let ready = ready(&config, &doors[0], admin.as_ref(), &certificates);
+    let common = Common {
         auth,
-        routes: routes.clone(),
-        sessions: sessions.clone(),
-        store: store.clone(),
-        certificates: certificates.clone(),
-        stalls: stalls.clone(),
-        metrics: metrics.clone(),
-        site: Arc::new(site),
-        limits: join::Limits {
-            sessions: limits.agents,
-            handshakes: limits.agents_handshaking,
-            exchanges: limits.exchanges_per_agent,
-            tunnels: limits.tunnels_per_agent,
-            hello: limits.hello_timeout,
-            drain_grace: config.drain_grace,
-        },
-        tasks: agents.clone(),
+        routes,
+        sessions: Sessions::default(),
+        store,
+        tls: Arc::new(tls::server(certificates.clone(), &[b"h2", b"http/1.1"])?),
+        certificates,
+        stalls: Stalls::new(config.limits.stalls()),
+        site: Arc::new(site(&ready)),
+        plain: plain(&ready),
+        trusted_proxies: config.trusted_proxies.clone(),
+        limits: config.limits.clone(),
+        drain_grace: config.drain_grace,
+        connections: Arc::new(Semaphore::new(config.limits.visitors)),
+        handshakes: Arc::new(Semaphore::new(config.limits.agents_handshaking)),
+        visitors: Tasks::default(),
+        agents: Tasks::default(),
     };
-    house.spawn(
-        Span::none(),
-        watch_stalls(stalls, metrics.clone(), house.clone()),
-    );
-    if let Some(listener) = &quic {
-        house.spawn(Span::none(), join.clone().watch_tokens());
-        agents.spawn(Span::none(), join.listen(listener.clone()));
+    let shards = start_shards(&common, doors).await?;
+    let house = Tasks::default();
+    let work = watch_stalls(common.stalls.clone(), house.clone());
+    house.spawn(Span::none(), work);
+    if config.quic.is_some() {
+        let (auth, sessions) = (common.auth.clone(), common.sessions.clone());
+        let work = join::watch_tokens(auth, sessions, common.agents.clone());
+        house.spawn(Span::none(), work);
     }
     if let Some(listener) = admin {
+        let metrics: Vec<_> = shards.iter().map(|shard| shard.metrics.clone()).collect();
         let admin = Admin {
-            routes: routes.clone(),
-            sessions,
-            metrics,
+            routes: common.routes.clone(),
+            sessions: common.sessions,
+            stalls: common.stalls,
+            metrics: Report::new(&metrics, &config.limits.list()),
             domain: config.domain,
-            serving: visitors.clone(),
+            serving: common.visitors.clone(),
             tasks: house.clone(),
         };
         house.spawn(Span::none(), admin.listen(listener));
     }
     house.spawn(
         Span::none(),
-        keep_house(routes, store, certificates, house.clone()),
+        keep_house(
+            common.routes,
+            common.store,
+            common.certificates,
+            house.clone(),
+        ),
     );
     Ok(Relay {
         ready,
         grace: config.drain_grace,
-        quic,
-        visitors,
-        agents,
+        shards,
+        visitors: common.visitors,
+        agents: common.agents,
         house,
     })
+}
+
+/// Starts all shards, the first one here.
+async fn start_shards(common: &Common, mut doors: Vec<Doors>) -> Result<Vec<Shard>, StartError> {
+    let own = doors.remove(0);
+    let mut apart = Vec::new();
+    for doors in doors {
+        match Shard::start_apart(common.clone(), doors).await {
+            Ok(shard) => apart.push(shard),
+            Err(error) => return Err(undo(common, apart, error).await),
+        }
+    }
+    match Shard::start(common.clone(), own) {
+        Ok(own) => Ok(once(own).chain(apart).collect()),
+        Err(error) => Err(undo(common, apart, error).await),
+    }
+}
+
+/// Ends what runs of a relay that does not start.
+async fn undo(common: &Common, shards: Vec<Shard>, error: ShardError) -> StartError {
+    common.visitors.abort();
+    common.agents.abort();
+    join_all(shards.into_iter().filter_map(|s| s.thread).map(Thread::end)).await;
+    error.into()
+}
+
+/// Binds the sockets of all shards.
+fn doors(config: &Config, certificates: &Arc<Certificates>) -> Result<Vec<Doors>, StartError> {
+    let shards = config.shards;
+    let bind = |what, address: Option<SocketAddr>| match address {
+        Some(address) => tcp::bind_group(address, shards)
+            .map(|bound| bound.into_iter().map(Some).collect())
+            .map_err(|error| StartError::Bind(what, address, error)),
+        None => Ok(none(shards)),
+    };
+    let http: Vec<_> = bind("http", config.http)?;
+    let https: Vec<_> = bind("https", config.https)?;
+    let quic: Vec<_> = match config.quic {
+        Some(address) => {
+            let tls = tls::server(certificates.clone(), &[wire::ALPN])?;
+            let bound = Bound::group(address, shards, tls)?;
+            bound.into_iter().map(Some).collect()
+        }
+        None => none(shards),
+    };
+    let sockets = http.into_iter().zip(https).zip(quic);
+    let doors = sockets.zip(Neighbours::all(shards));
+    let doors = doors.map(|(((http, https), quic), (neighbours, inbox))| Doors {
+        http,
+        https,
+        quic,
+        neighbours,
+        inbox,
+    });
+    Ok(doors.collect())
+}
+fn none<T>(shards: u16) -> Vec<Option<T>> {
+    (0..shards).map(|_| None).collect()
+}
+
+fn ready(
+    config: &Config,
+    doors: &Doors,
+    admin: Option<&TcpListener>,
+    certificates: &Certificates,
+) -> Ready {
+    let local = |bound: &Option<net::TcpListener>| bound.as_ref()?.local_addr().ok();
+    Ready {
+        http: local(&doors.http),
+        https: local(&doors.https),
+        quic: doors.quic.as_ref().and_then(Bound::local),
+        admin: admin.and_then(|listener| listener.local_addr().ok()),
+        domain: config.domain.clone(),
+        pin: certificates.pin(),
+        ca: certificates.ca_path().map(Into::into),
+        needs_pin: certificates.ca_path().is_some() || config.mode == Mode::Local,
+        mode: config.mode,
+        open: config.open,
+    }
+}
+
+/// A public relay has no use for cleartext visitors, unless it has nothing else for them.
+fn plain(ready: &Ready) -> Role {
+    match (ready.mode, ready.https) {
+        (Mode::Public, Some(https)) => Role::Redirect {
+            https: https.port(),
+        },
+        _ => Role::Plain,
+    }
+}
+
+fn site(ready: &Ready) -> Site {
+    let redirects = matches!(plain(ready), Role::Redirect { .. });
+    let port = |address: Option<SocketAddr>| address.map(|address| address.port());
+    Site {
+        domain: ready.domain.clone(),
+        http: port(ready.http).filter(|_| !redirects),
+        https: port(ready.https),
+        prefer_http: ready.mode == Mode::Local,
+    }
 }
 
 /// Hosts that were served before this program started.
@@ -234,15 +275,6 @@ async fn remember(config: &Config, store: &Store) -> Result<Routes, StartError> 
         routes.remember(name.host, owner, Duration::from_secs(ago));
     }
     Ok(routes)
-}
-
-fn bind(
-    what: &'static str,
-    address: Option<SocketAddr>,
-) -> Result<Option<TcpListener>, StartError> {
-    let bound =
-        |address| tcp::bind(address).map_err(|error| StartError::Bind(what, address, error));
-    address.map(bound).transpose()
 }
 
 /// Forgets what nobody uses any more, and renews certificates, until the tasks are stopped.
@@ -280,7 +312,7 @@ async fn keep_house(routes: Routes, store: Store, certificates: Arc<Certificates
 }
 
 /// Cuts visitors that stopped reading when they hold too much, until the tasks are stopped.
-async fn watch_stalls(stalls: Stalls, metrics: Arc<Metrics>, tasks: Tasks) {
+async fn watch_stalls(stalls: Stalls, tasks: Tasks) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -290,9 +322,6 @@ async fn watch_stalls(stalls: Stalls, metrics: Arc<Metrics>, tasks: Tasks) {
             _ = ticks.tick() => {}
         }
         let found = stalls.sweep(std::time::Instant::now());
-        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        metrics.stalled.set(gauge(found.stalled as u64));
-        metrics.stalled_bytes.set(gauge(found.held));
         if found.cut > 0 {
             debug!(
                 cut = found.cut,
@@ -309,24 +338,42 @@ impl Relay {
         &self.ready
     }
 
+    /// Ends when a shard has ended that nobody told to: then the relay serves no more as it should.
+    /// Safe to drop.
+    pub async fn failed(&mut self) -> ShardError {
+        let threads = self.shards.iter_mut().filter_map(|s| s.thread.as_mut());
+        let lost: Vec<_> = threads.map(|thread| Box::pin(thread.lost())).collect();
+        if lost.is_empty() {
+            pending::<()>().await;
+        }
+        select_all(lost).await.0
+    }
+
     /// Ends the relay: agents are told to go elsewhere, nothing new is taken, what is in flight may
     /// finish within the grace period. True when all of it did.
     pub async fn drain(self) -> bool {
         info!(grace = ?self.grace, "draining");
         // Agents first: they can look for another relay while requests finish.
         self.agents.stop();
-        let clean = self.visitors.drain(self.grace).await;
-        if let Some(quic) = &self.quic {
+        self.visitors.stop();
+        let visitors = self.shards.iter().map(|s| s.visitors.drain(self.grace));
+        let clean = join_all(visitors).await.into_iter().all(|clean| clean);
+        for quic in self.quic() {
             quic.close(Close::Drain, "the relay was stopped");
         }
-        self.agents.drain(FAREWELL).await;
+        join_all(self.shards.iter().map(|s| s.agents.drain(FAREWELL))).await;
         self.house.drain(FAREWELL).await;
-        if let Some(quic) = &self.quic {
-            // Agents should hear it, but one that is gone must not hold us up.
-            drop(timeout(FAREWELL, quic.wait_idle()).await);
-        }
+        // Agents should hear it, but one that is gone must not hold us up. No socket of the group may
+        // be closed before all have said so.
+        drop(timeout(FAREWELL, join_all(self.quic().map(Listener::wait_idle))).await);
+        let threads = self.shards.into_iter().filter_map(|shard| shard.thread);
+        drop(timeout(FAREWELL, join_all(threads.map(Thread::end))).await);
         info!(clean, "drained");
         clean
+    }
+
+    fn quic(&self) -> impl Iterator<Item = &Listener> {
+        self.shards.iter().filter_map(|shard| shard.quic.as_ref())
     }
 }
 
@@ -348,6 +395,9 @@ pub enum StartError {
     /// The address for agents cannot be used.
     #[error("cannot listen for agents; give --quic another address")]
     Quic(#[from] EndpointError),
+    /// A shard does not run.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
 }
 
 /// How often the house is kept.

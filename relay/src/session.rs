@@ -30,6 +30,8 @@ pub struct Session {
     pub version: String,
     /// When it was welcomed.
     pub since: SystemTime,
+    /// The number of the shard that its connection is on.
+    pub shard: u16,
     connection: Connection,
     slots: Arc<Semaphore>,
     slots_in_all: usize,
@@ -52,9 +54,14 @@ pub struct Newcomer {
 }
 
 impl Session {
-    /// A session for an agent that proved itself on `connection`; what visitors that stop reading
-    /// hold of it is counted on `account`.
-    pub fn new(newcomer: Newcomer, connection: Connection, account: Arc<Account>) -> Self {
+    /// A session for an agent that proved itself on `connection`, which is on `shard`; what visitors
+    /// that stop reading hold of it is counted on `account`.
+    pub fn new(
+        newcomer: Newcomer,
+        connection: Connection,
+        account: Arc<Account>,
+        shard: u16,
+    ) -> Self {
         Self {
             id: SessionId::next(),
             owner: newcomer.owner,
@@ -62,6 +69,7 @@ impl Session {
             instance: newcomer.instance,
             version: newcomer.version,
             since: SystemTime::now(),
+            shard,
             connection,
             slots: Arc::new(Semaphore::new(newcomer.exchanges)),
             slots_in_all: newcomer.exchanges,

@@ -25,6 +25,7 @@ pub struct Stalls(Arc<Inner>);
 struct Inner {
     budget: Budget,
     accounts: Mutex<Vec<Weak<Account>>>,
+    last: Mutex<Sweep>,
 }
 
 /// How many bytes may be held for readers that stopped reading.
@@ -53,6 +54,7 @@ impl Stalls {
         Self(Arc::new(Inner {
             budget,
             accounts: Mutex::default(),
+            last: Mutex::default(),
         }))
     }
 
@@ -83,7 +85,13 @@ impl Stalls {
         sweep.held = sum;
         sweep.cut += cut;
         sweep.stalled -= sweep.cut;
+        *lock(&self.0.last) = sweep;
         sweep
+    }
+
+    /// What the last sweep found.
+    pub fn found(&self) -> Sweep {
+        *lock(&self.0.last)
     }
 
     fn accounts(&self) -> Vec<Arc<Account>> {

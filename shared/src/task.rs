@@ -27,6 +27,15 @@ impl Tasks {
         }
     }
 
+    /// A group that stops and aborts with this one, but that this one does not wait for: its tasks
+    /// touch nothing that tasks on other threads touch.
+    pub fn apart(&self) -> Self {
+        Self {
+            alive: TaskTracker::new(),
+            ..self.child()
+        }
+    }
+
     /// Runs `work` until it ends or the group is aborted. `work` itself must watch
     /// [`stopped`](Self::stopped) if it would otherwise go on for ever.
     #[allow(
@@ -111,6 +120,16 @@ mod tests {
         tasks.child().spawn(Span::none(), std::future::pending());
         assert!(!tasks.drain(Duration::from_secs(1)).await);
         assert!(tasks.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_apart_is_stopped_but_not_waited_for() {
+        let tasks = Tasks::default();
+        let apart = tasks.apart();
+        apart.spawn(Span::none(), std::future::pending());
+        assert!(tasks.drain(Duration::from_secs(1)).await);
+        assert!(apart.is_stopped() && !apart.is_empty());
+        assert!(!apart.drain(Duration::from_secs(1)).await);
     }
 
     #[tokio::test]

@@ -5,9 +5,11 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::uptime;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -24,16 +26,30 @@ pub enum LogFormat {
 ///
 /// A second call does nothing, so that a relay inside an agent is no special case.
 pub fn init(format: LogFormat, default: &str) {
-    let filter = EnvFilter::try_from_env("ADIT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = std::env::var("ADIT_LOG")
+        .ok()
+        .and_then(|text| filter(&text))
+        .or_else(|| filter(default));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false);
-    let set = match format {
-        LogFormat::Text => subscriber.with_timer(uptime()).finish().try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init(),
+    let lines = match format {
+        LogFormat::Text => lines.with_timer(uptime()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    drop(set);
+    drop(Registry::default().with(filter).with(lines).try_init());
+}
+
+/// What `text` says to log; nothing when it says nothing that can be understood.
+///
+/// The filter that knows directives about spans takes a lock, which all threads share, whenever a
+/// task with a span is polled. So it is used only for such directives.
+fn filter(text: &str) -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
+    if text.contains('[') {
+        return Some(EnvFilter::try_new(text).ok()?.boxed());
+    }
+    let targets: Targets = text.parse().ok()?;
+    Some(targets.boxed())
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use adit_shared::name::Host;
+use adit_shared::stall::Stalls;
 use adit_shared::task::Tasks;
 use bytes::Bytes;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
@@ -26,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
-use crate::metrics::Metrics;
+use crate::metrics::Report;
 use crate::route::Routes;
 use crate::sessions::Sessions;
 
@@ -37,8 +38,10 @@ pub struct Admin {
     pub routes: Routes,
     /// Who is connected.
     pub sessions: Sessions,
+    /// What visitors that stopped reading hold.
+    pub stalls: Stalls,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Report,
     /// The relay's domain.
     pub domain: Host,
     /// Stopped when the relay is not ready for more.
@@ -107,22 +110,24 @@ impl Admin {
             }
             "/readyz" => text(StatusCode::OK, "ready\n"),
             "/metrics" => {
-                self.metrics
-                    .held
-                    .set(i64::try_from(self.routes.held()).unwrap_or(i64::MAX));
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                typed(StatusCode::OK, kind, self.metrics.text())
+                typed(
+                    StatusCode::OK,
+                    kind,
+                    self.metrics.text(self.routes.held(), self.stalls.found()),
+                )
             }
             "/api/v1/status" => api(&json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "domain": self.domain.as_str(),
                 "ready": !self.serving.is_stopped(),
                 "sessions": self.sessions.list().len(),
-                "exchanges": self.metrics.exchanges.get(),
-                "visitors": self.metrics.visitors.get(),
+                "exchanges": self.metrics.exchanges(),
+                "visitors": self.metrics.visitors(),
                 "held": self.routes.held(),
             })),
             "/api/v1/sessions" => api(&self.list_sessions()),
+            "/api/v1/shards" => api(&self.list_shards()),
             "/api/v1/tunnels" => api(&self.list_tunnels()),
             _ => text(StatusCode::NOT_FOUND, "no such page\n"),
         }
@@ -150,6 +155,7 @@ impl Admin {
                 "agent": session.owner.to_string(),
                 "version": session.version,
                 "token": session.token.map(|token| token.to_string()),
+                "shard": session.shard,
                 "address": session.connection().remote().to_string(),
                 "rtt_ms": session.connection().rtt().as_secs_f64() * 1000.0,
                 "exchanges": session.in_flight(),
@@ -158,6 +164,11 @@ impl Admin {
             })
         });
         Value::Array(list.collect())
+    }
+
+    fn list_shards(&self) -> Value {
+        let object = |counts: [(&'static str, i64); 4]| -> Value { counts.into_iter().collect() };
+        self.metrics.shards().map(object).collect()
     }
 
     fn list_tunnels(&self) -> Value {

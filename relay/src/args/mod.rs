@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process;
 
 use adit_shared::name::Host;
+use adit_shared::quic::MAX_SHARDS;
 use adit_shared::telemetry::LogFormat;
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
@@ -156,6 +157,16 @@ pub struct Serve {
     /// How long requests may take to finish after SIGTERM [default: 30s]
     #[arg(long, value_name = "DURATION", env = "ADIT_DRAIN_GRACE")]
     pub drain_grace: Option<Span>,
+    /// Spread the work over this many threads, at most 64 [default: 1, public one per processor]
+    ///
+    /// Each is a shard with sockets of its own. Needs Linux when it is more than one.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "ADIT_SHARDS",
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_SHARDS)),
+    )]
+    pub shards: Option<u16>,
     /// Believe X-Forwarded-* and Forwarded of visitors from this network
     ///
     /// For a load balancer or CDN in front of the relay. May be given several times; in the

@@ -31,6 +31,8 @@ fn flags_are_parsed_at_the_border() {
         "--hold 10",
         "--trusted-proxy here",
         "--log-format xml",
+        "--shards 0",
+        "--shards 65",
         "--domain a..b",
         "--nonsense",
     ] {

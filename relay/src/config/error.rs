@@ -34,6 +34,9 @@ pub enum ConfigError {
         /// The largest number that works.
         most: usize,
     },
+    /// A system where shards cannot share their sockets' addresses.
+    #[error("`shards` must be 1: on this system more cannot share one address")]
+    NoShards,
     /// A certificate without its key, or the reverse.
     #[error("{} is given without {}", name(.given, .file), name(.missing, .file))]
     HalfCertificate {

@@ -40,6 +40,7 @@ pub(super) struct File {
     pub(super) trusted_proxy: Vec<Network>,
     #[serde(deserialize_with = "text")]
     pub(super) reserve: Option<Span>,
+    pub(super) shards: Option<u16>,
     pub(super) log_format: Option<Format>,
     pub(super) json: Option<bool>,
     pub(super) limits: limits::File,

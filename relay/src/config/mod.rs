@@ -10,10 +10,13 @@ mod memory;
 
 use std::io::{self, IsTerminal as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use adit_shared::name::Host;
+use adit_shared::quic::MAX_SHARDS;
 use adit_shared::telemetry::LogFormat;
 use etcetera::BaseStrategy as _;
 use ipnet::IpNet;
@@ -76,6 +79,8 @@ pub struct Config {
     /// How long a name stays its owner's after the owner left, so that nobody who watches for it
     /// can answer in its place.
     pub reserve: Duration,
+    /// On how many threads the relay runs, each with sockets of its own.
+    pub shards: u16,
     /// What one party may take at most.
     pub limits: Limits,
     /// How log lines are written.
@@ -113,6 +118,7 @@ impl Config {
             drain_grace: DRAIN_GRACE,
             trusted_proxies: Vec::new(),
             reserve: Duration::ZERO,
+            shards: 1,
             limits: Limits::default(),
             log_format: LogFormat::Text,
             json: false,
@@ -162,6 +168,7 @@ impl Config {
                 Mode::Local => Duration::ZERO,
                 Mode::Public => RESERVE,
             }),
+            shards: shards(typed, &file, mode)?,
             limits: file.limits.resolve(path.as_deref())?,
             log_format: match typed.log_format.or(file.log_format) {
                 Some(format) => format.into(),
@@ -283,6 +290,31 @@ fn certificate(typed: &Serve, file: &File) -> Result<Certificate, ConfigError> {
         (Some(_), None) => Err(half("cert", "key")),
         (None, Some(_)) => Err(half("key", "cert")),
     }
+}
+
+fn shards(typed: &Serve, file: &File, mode: Mode) -> Result<u16, ConfigError> {
+    let given = typed.shards.or(file.shards);
+    let shards = match (given, mode) {
+        (Some(shards), _) => shards,
+        // Elsewhere the system cannot lead an agent that moves back to its shard.
+        (None, Mode::Public) if cfg!(target_os = "linux") => {
+            let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            u16::try_from(processors).map_or(MAX_SHARDS, |processors| processors.min(MAX_SHARDS))
+        }
+        (None, _) => 1,
+    };
+    if !(1..=MAX_SHARDS).contains(&shards) {
+        return Err(ConfigError::OutOfRange {
+            key: "shards",
+            file: typed.place.config.clone().unwrap_or_default(),
+            least: 1,
+            most: usize::from(MAX_SHARDS),
+        });
+    }
+    if shards > 1 && !cfg!(target_os = "linux") {
+        return Err(ConfigError::NoShards);
+    }
+    Ok(shards)
 }
 
 fn default_address(mode: Mode, local: u16, public: u16) -> SocketAddr {

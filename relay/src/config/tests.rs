@@ -45,6 +45,27 @@ fn local_mode_stays_on_this_machine_and_asks_no_token() {
 }
 
 #[test]
+fn a_public_relay_has_a_shard_for_each_processor_unless_told() {
+    let shards = |flags: &str, file: &str| load(flags, file).map(|config| config.shards);
+    assert_eq!(shards("", "").unwrap(), 1);
+    assert_eq!(shards("--shards 3", "shards = 5").unwrap(), 3);
+    assert_eq!(shards("", "shards = 5").unwrap(), 5);
+    let public = shards("--domain relay.example.com", "").unwrap();
+    let processors = thread::available_parallelism().unwrap().get();
+    let many = if cfg!(target_os = "linux") {
+        processors
+    } else {
+        1
+    };
+    assert_eq!(usize::from(public), many.min(MAX_SHARDS.into()));
+    for bad in ["shards = 0", "shards = 65"] {
+        let error = error("", bad);
+        assert!(error.starts_with("`shards` in "), "{error}");
+        assert!(error.ends_with(" must be from 1 to 64"), "{error}");
+    }
+}
+
+#[test]
 fn public_mode_takes_the_usual_ports_and_asks_for_tokens() {
     let config = load("--domain relay.example.com", "").unwrap();
     assert_eq!(config.mode, Mode::Public);

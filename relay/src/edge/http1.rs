@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
 use adit_shared::intake::Intake;
 use adit_shared::pump::{SocketSink, SocketSource, pump};
@@ -24,12 +24,13 @@ use crate::forward::{Inbound, Raw, Visitor};
 
 /// Serves one connection until it ends, or until the service's tasks are stopped and the request
 /// in flight has ended.
-pub async fn serve<T>(io: T, service: Service, visitor: Visitor, head_timeout: Duration)
+pub async fn serve<T>(io: T, service: Arc<Service>, visitor: Visitor)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (io, slot) = InterimIo::new(TokioIo::new(io));
-    let stop = service.tasks.clone();
+    let (stop, head_timeout) = (service.tasks.clone(), service.head_timeout);
+    let visitor = Arc::new(visitor);
     // A response that is cut ends its connection: there is no other way to say so.
     let (cut, registration) = AbortHandle::new_pair();
     let handle = service_fn(move |request| {

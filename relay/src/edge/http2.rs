@@ -1,6 +1,7 @@
 //! Visitors that speak HTTP/2, over TLS or from the first byte.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adit_shared::body::h2::{self as body, FromH2};
@@ -23,7 +24,7 @@ use crate::forward::{Inbound, Visitor};
 
 /// Serves one connection until it ends, or until the service's tasks are stopped and the requests
 /// in flight have ended.
-pub async fn serve<T>(io: T, service: Service, visitor: Visitor, head_timeout: Duration)
+pub async fn serve<T>(io: T, service: Arc<Service>, visitor: Visitor)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -36,15 +37,18 @@ where
         .max_header_list_size(HEAD)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(RESETS);
-    match timeout(head_timeout, builder.handshake(io)).await {
-        Ok(Ok(connection)) => accept(connection, service, visitor).await,
+    match timeout(service.head_timeout, builder.handshake(io)).await {
+        Ok(Ok(connection)) => accept(connection, service, Arc::new(visitor)).await,
         Ok(Err(error)) => tracing::debug!(side = "visitor", %error, "http/2 preface failed"),
         Err(_) => tracing::debug!(side = "visitor", "http/2 preface timed out"),
     }
 }
 
-async fn accept<T>(mut connection: Connection<T, Bytes>, service: Service, visitor: Visitor)
-where
+async fn accept<T>(
+    mut connection: Connection<T, Bytes>,
+    service: Arc<Service>,
+    visitor: Arc<Visitor>,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let mut leaving = false;
@@ -60,10 +64,11 @@ where
         };
         match next {
             Ok(Some(Ok((request, respond)))) => {
-                let (service, visitor) = (service.clone(), visitor.clone());
-                let tasks = service.tasks.clone();
-                let serve = async move { stream(&service, &visitor, request, respond).await };
-                tasks.spawn(tracing::Span::none(), serve.in_current_span());
+                let (on, visitor) = (service.clone(), visitor.clone());
+                let serve = async move { stream(&on, &visitor, request, respond).await };
+                service
+                    .tasks
+                    .spawn(tracing::Span::none(), serve.in_current_span());
             }
             Ok(Some(Err(error))) => {
                 return tracing::debug!(side = "visitor", %error, "connection ended");

@@ -6,13 +6,19 @@
 //! - [`interim`]: interim heads on HTTP/1.1;
 //! - [`http1`], [`http2`]: one connection each;
 //! - [`redirect`]: cleartext visitors of a public relay are sent to HTTPS;
-//! - [`tcp`]: listeners and handshakes.
+//! - `sniff`: the first bytes of a connection, looked at and kept;
+//! - [`connection`]: what a connection opens with, and which shard serves it;
+//! - [`neighbours`]: the way to the other shards;
+//! - [`tcp`]: listeners, bound and accepting.
 
 pub mod answer;
+pub mod connection;
 pub mod http1;
 pub mod http2;
 pub mod interim;
+pub mod neighbours;
 pub mod redirect;
 pub mod serve;
+mod sniff;
 pub mod tcp;
 pub mod tls;

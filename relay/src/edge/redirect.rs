@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
 
 use adit_shared::name::RequestId;
 use http::header::LOCATION;
@@ -18,8 +18,8 @@ use super::serve::{Body, Service};
 use crate::forward::{ForwardError, headers};
 
 /// Serves one connection: every request is answered by where to ask instead.
-pub async fn serve(stream: TcpStream, https: u16, service: Service, head_timeout: Duration) {
-    let stop = service.tasks.clone();
+pub async fn serve(stream: TcpStream, https: u16, service: Arc<Service>) {
+    let (stop, head_timeout) = (service.tasks.clone(), service.head_timeout);
     let handle = service_fn(move |request| {
         let response = redirect(&service, https, request);
         async move { Ok::<_, Infallible>(response) }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use adit_shared::body::recv::BodyError;
 use adit_shared::task::Tasks;
@@ -16,12 +17,13 @@ use http::header::{ACCEPT, HeaderMap};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::answer::Answer;
+use super::neighbours::Neighbours;
 use crate::forward::body::ResponseBody;
 use crate::forward::{Failure, Forward, Inbound, Next, Raw, Visitor};
 use crate::metrics::Metrics;
 
-/// What serves requests, on any connection. Cheap to clone.
-#[derive(Clone, Debug)]
+/// What serves requests, on any connection of one shard.
+#[derive(Debug)]
 pub struct Service {
     /// The way to agents.
     pub forward: Forward,
@@ -29,6 +31,10 @@ pub struct Service {
     pub tasks: Tasks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where connections go that are for another shard.
+    pub neighbours: Neighbours,
+    /// How long a TLS handshake or a request head may take, and how long a connection may idle.
+    pub head_timeout: Duration,
 }
 
 /// How interim heads reach a visitor; different for each HTTP version.

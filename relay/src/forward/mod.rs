@@ -9,7 +9,7 @@ pub mod upload;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use adit_shared::name::{Host, RequestId};
@@ -32,8 +32,8 @@ use crate::exchange::{self, ExchangeError};
 use crate::metrics::Metrics;
 use crate::route::{Away, Route, Routes};
 
-/// What forwarding needs to know. Cheap to clone.
-#[derive(Clone, Debug)]
+/// What forwarding needs to know.
+#[derive(Debug)]
 pub struct Forward {
     /// Who serves what.
     pub routes: Routes,
@@ -42,7 +42,7 @@ pub struct Forward {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Visitors whose own `X-Forwarded-*` and `Forwarded` are kept.
-    pub trusted_proxies: Arc<[IpNet]>,
+    pub trusted_proxies: Vec<IpNet>,
     /// The largest head that is taken from a visitor.
     pub head: HeadLimit,
 }
@@ -56,8 +56,8 @@ pub struct HeadLimit {
     pub fields: usize,
 }
 
-/// Who sent a request, and how.
-#[derive(Clone, Debug)]
+/// Who sends the requests of one connection, and how.
+#[derive(Debug)]
 pub struct Visitor {
     /// Where from.
     pub remote: SocketAddr,
@@ -65,6 +65,32 @@ pub struct Visitor {
     pub https: bool,
     /// The name that it asked for in the TLS handshake.
     pub server_name: Option<Host>,
+    first: OnceLock<Arc<Route>>,
+}
+
+impl Visitor {
+    /// A visitor who has asked for nothing yet.
+    pub fn new(remote: SocketAddr, https: bool, server_name: Option<Host>) -> Self {
+        Self {
+            remote,
+            https,
+            server_name,
+            first: OnceLock::new(),
+        }
+    }
+
+    /// The route of `host`. Nearly all connections ask for one host alone, so that of the first
+    /// request is remembered: looking one up in the table writes to memory that all shards share.
+    fn route(&self, host: &Host, routes: &Routes) -> Option<Arc<Route>> {
+        let is_it = |route: &&Arc<Route>| route.host == *host && !route.is_forgotten();
+        if let Some(route) = self.first.get().filter(is_it) {
+            return Some(route.clone());
+        }
+        let route = routes.find(host)?;
+        // Nothing happens when it is not the first.
+        let _ = self.first.set(route.clone());
+        Some(route)
+    }
 }
 
 /// A visitor's request, as the edge read it.
@@ -137,7 +163,8 @@ impl Forward {
         {
             return Err(ForwardError::Misdirected);
         }
-        let route = self.routes.find(&host).ok_or(ForwardError::Unknown)?;
+        let route = visitor.route(&host, &self.routes);
+        let route = route.ok_or(ForwardError::Unknown)?;
         headers::strip_hop_by_hop(fields);
         let visit = Visit {
             ip: visitor.remote.ip(),

@@ -49,10 +49,14 @@ pub struct Join {
     pub stalls: Stalls,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where agents come in.
+    pub shard: u16,
     /// How public URLs are written.
     pub site: Arc<Site>,
     /// Bounds.
     pub limits: Limits,
+    /// One permit for each handshake.
+    pub handshakes: Arc<Semaphore>,
     /// Where sessions run. When it is stopped, agents are told that the relay drains.
     pub tasks: Tasks,
 }
@@ -75,8 +79,6 @@ pub struct Site {
 pub struct Limits {
     /// Sessions at a time.
     pub sessions: usize,
-    /// Handshakes at a time.
-    pub handshakes: usize,
     /// Exchanges of one session at a time.
     pub exchanges: usize,
     /// Tunnels of one session.
@@ -90,7 +92,6 @@ pub struct Limits {
 impl Join {
     /// Lets agents in until the tasks are stopped.
     pub async fn listen(self, listener: Listener) {
-        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -101,7 +102,7 @@ impl Join {
                 incoming = listener.accept() => incoming,
             };
             let Some(incoming) = incoming else { return };
-            match handshakes.clone().try_acquire_owned() {
+            match self.handshakes.clone().try_acquire_owned() {
                 Ok(permit) => {
                     let join = self.clone();
                     let span = info_span!("agent", addr = %incoming.remote());
@@ -165,7 +166,8 @@ impl Join {
         newcomer.exchanges = newcomer.exchanges.min(self.limits.exchanges);
         connection.lift_connection_window();
         let account = self.stalls.account(connection.window());
-        let session = Arc::new(Session::new(newcomer, connection.clone(), account));
+        let session = Session::new(newcomer, connection.clone(), account, self.shard);
+        let session = Arc::new(session);
         let sender = Sender::new(SendHalf::new(send));
         Ok(Arrival {
             session,
@@ -268,27 +270,26 @@ impl Join {
             }
         }
     }
+}
 
-    /// Closes the sessions of tokens that were revoked, within a second, until the tasks stop.
-    pub async fn watch_tokens(self) {
-        let mut ticks = tokio::time::interval(TOKEN_CHECK);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.tasks.stopped() => return,
-                _ = ticks.tick() => {}
-            }
-            if let Err(error) = self.auth.refresh().await {
-                tracing::warn!(%error, "cannot look for revoked tokens");
-            }
-            // What holds is looked at, not what has just changed: a hello may have seen that first.
-            let is_over = |session: &Arc<Session>| {
-                session.token.is_some_and(|token| !self.auth.is_good(token))
-            };
-            for session in self.sessions.list().into_iter().filter(is_over) {
-                info!(id = %session.id, "session closed: its token was revoked");
-                session.close(Close::Refused, "the token was revoked");
-            }
+/// Closes the sessions of tokens that were revoked, within a second, until `tasks` stop.
+pub async fn watch_tokens(auth: Auth, sessions: Sessions, tasks: Tasks) {
+    let mut ticks = tokio::time::interval(TOKEN_CHECK);
+    loop {
+        tokio::select! {
+            biased;
+            () = tasks.stopped() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = auth.refresh().await {
+            tracing::warn!(%error, "cannot look for revoked tokens");
+        }
+        // What holds is looked at, not what has just changed: a hello may have seen that first.
+        let is_over =
+            |session: &Arc<Session>| session.token.is_some_and(|token| !auth.is_good(token));
+        for session in sessions.list().into_iter().filter(is_over) {
+            info!(id = %session.id, "session closed: its token was revoked");
+            session.close(Close::Refused, "the token was revoked");
         }
     }
 }

@@ -7,7 +7,7 @@
 pub mod derive;
 pub mod reserved;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -214,7 +214,13 @@ impl Routes {
         let above = away.len().saturating_sub(REMEMBERED);
         let forgotten = away.into_iter().take(above).map(|(_, host)| host);
         // One that is served again since then stays.
-        let is_away = |_: &Host, route: &Arc<Route>| route.state().served_by.is_none();
+        let is_away = |_: &Host, route: &Arc<Route>| {
+            let is_away = route.state().served_by.is_none();
+            if is_away {
+                route.forget();
+            }
+            is_away
+        };
         forgotten
             .filter(|host| self.hosts.remove_if(host, is_away).is_some())
             .collect()
@@ -228,6 +234,7 @@ impl Routes {
             let state = route.state();
             let stays = state.served_by.is_some() || state.away_since.elapsed() < keep;
             if !stays {
+                route.forget();
                 forgotten.push(host.clone());
             }
             stays
@@ -278,6 +285,7 @@ pub struct Route {
     state: Mutex<State>,
     serving: watch::Sender<Option<Serving>>,
     held: Arc<AtomicUsize>,
+    forgotten: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -318,7 +326,23 @@ impl Route {
             state: Mutex::new(state),
             serving: watch::Sender::new(None),
             held: Arc::default(),
+            forgotten: AtomicBool::new(false),
         }
+    }
+
+    /// The shard of the session that serves it, if one does.
+    pub fn shard(&self) -> Option<u16> {
+        let serving = self.serving.borrow();
+        serving.as_ref().map(|serving| serving.session.shard)
+    }
+
+    /// Whether it is in the table no more: then a newer one may be.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Relaxed)
+    }
+
+    fn forget(&self) {
+        self.forgotten.store(true, Ordering::Relaxed);
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

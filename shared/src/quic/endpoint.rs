@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 use super::congestion::Closing;
+use super::steer::{self, ConnectionIds, Place};
 use super::tuning::{self, Way, Window};
 use super::{Connection, Lost, route};
 use crate::wire::code::Close;
@@ -34,7 +35,11 @@ impl Dialer {
         // The peer hears what our network takes, and looks for no more.
         let way = Way::to(remote, Window::ByPath, route::mtu(remote));
         Ok(Self {
-            endpoint: endpoint(local, way.datagram, None)?,
+            endpoint: endpoint(
+                tuning::endpoint(way.datagram),
+                None,
+                socket(local, Sharing::No)?,
+            )?,
             window: Window::ByPath,
         })
     }
@@ -80,7 +85,7 @@ impl Dialer {
         let mut local = self.endpoint.local_addr().map_err(EndpointError::Start)?;
         local.set_port(0);
         self.endpoint
-            .rebind(socket(local)?)
+            .rebind(socket(local, Sharing::No)?)
             .map_err(EndpointError::Start)
     }
 
@@ -111,20 +116,9 @@ impl Listener {
     ///
     /// [`EndpointError`].
     pub fn bind(local: SocketAddr, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
-        let tls = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::NoCipher)?;
-        let closing = Closing::default();
-        let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        config
-            .max_incoming(MAX_INCOMING)
-            .incoming_buffer_size(INCOMING_BUFFER)
-            .incoming_buffer_size_total(INCOMING_BUFFERS);
-        let endpoint = endpoint(local, tuning::MAX_DATAGRAM, Some(config.clone()))?;
-        Ok(Self {
-            endpoint,
-            config,
-            window: Window::ByPath,
-            closing,
-        })
+        let config = server(tls)?;
+        let socket = socket(local, Sharing::No)?;
+        Bound::new(socket, tuning::endpoint(tuning::MAX_DATAGRAM), config).listen()
     }
 
     /// With another window than usual for the streams of connections that are accepted.
@@ -164,6 +158,83 @@ impl Listener {
     /// Waits until all closed connections have said so to their peers. Safe to drop.
     pub async fn wait_idle(&self) {
         self.endpoint.wait_idle().await;
+    }
+}
+
+/// A listener's socket that no runtime drives yet.
+#[derive(Debug)]
+pub struct Bound {
+    socket: UdpSocket,
+    endpoint: quinn::EndpointConfig,
+    config: quinn::ServerConfig,
+}
+
+impl Bound {
+    /// Binds `shards` sockets on one address; port 0 takes a free one. A peer always comes to the
+    /// same of them, wherever it moves. They must be closed together: the kernel numbers those
+    /// that are left anew.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError`], also when another program has the address; then none is bound.
+    pub fn group(
+        local: SocketAddr,
+        shards: u16,
+        tls: rustls::ServerConfig,
+    ) -> Result<Vec<Self>, EndpointError> {
+        // One for all: what one shard gave a peer to come back with is good at every other.
+        let config = server(tls)?;
+        // Bound without sharing, so that an address which anybody has is an error, another relay's
+        // group included.
+        let first = socket(local, Sharing::No)?;
+        let local = first.local_addr().map_err(EndpointError::Start)?;
+        let mut sockets = vec![first];
+        if shards > 1 {
+            steer::share(&SockRef::from(&sockets[0])).map_err(EndpointError::Steer)?;
+            for _ in 1..shards {
+                sockets.push(socket(local, Sharing::Yes)?);
+            }
+            steer::steer(&sockets[0], shards).map_err(EndpointError::Steer)?;
+        }
+        let bound = (0..shards).zip(sockets).map(|(number, socket)| {
+            let place = Place { number, of: shards };
+            let mut endpoint = tuning::endpoint(tuning::MAX_DATAGRAM);
+            endpoint.cid_generator(move || Box::new(ConnectionIds(place)));
+            Self::new(socket, endpoint, config.clone())
+        });
+        Ok(bound.collect())
+    }
+
+    fn new(
+        socket: UdpSocket,
+        endpoint: quinn::EndpointConfig,
+        config: quinn::ServerConfig,
+    ) -> Self {
+        Self {
+            socket,
+            endpoint,
+            config,
+        }
+    }
+
+    /// Listens on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Start`].
+    pub fn listen(self) -> Result<Listener, EndpointError> {
+        let endpoint = endpoint(self.endpoint, Some(self.config.clone()), self.socket)?;
+        Ok(Listener {
+            endpoint,
+            config: self.config,
+            window: Window::ByPath,
+            closing: Closing::default(),
+        })
+    }
+
+    /// The address of the socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
     }
 }
 
@@ -228,6 +299,9 @@ pub enum EndpointError {
     /// The socket cannot be used.
     #[error("cannot use the udp socket")]
     Start(#[source] io::Error),
+    /// The system cannot lead packets to several sockets.
+    #[error("cannot share one udp port among shards; one shard needs no sharing")]
+    Steer(#[source] io::Error),
     /// The TLS settings lack the cipher that QUIC begins with.
     #[error("the TLS settings have no cipher suite that QUIC can use")]
     NoCipher,
@@ -247,22 +321,41 @@ pub enum DialError {
     Lost(Lost),
 }
 
-fn endpoint(
-    local: SocketAddr,
-    datagram: u16,
-    server: Option<quinn::ServerConfig>,
-) -> Result<quinn::Endpoint, EndpointError> {
-    let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(tuning::endpoint(datagram), server, socket(local)?, runtime)
-        .map_err(EndpointError::Start)
+fn server(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, EndpointError> {
+    let tls = QuicServerConfig::try_from(tls).map_err(|_| EndpointError::NoCipher)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
+    config
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BUFFER)
+        .incoming_buffer_size_total(INCOMING_BUFFERS);
+    Ok(config)
 }
 
-fn socket(local: SocketAddr) -> Result<UdpSocket, EndpointError> {
+fn endpoint(
+    config: quinn::EndpointConfig,
+    server: Option<quinn::ServerConfig>,
+    socket: UdpSocket,
+) -> Result<quinn::Endpoint, EndpointError> {
+    let runtime = Arc::new(quinn::TokioRuntime);
+    quinn::Endpoint::new(config, server, socket, runtime).map_err(EndpointError::Start)
+}
+
+/// Whether other sockets may be bound to the same address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sharing {
+    No,
+    Yes,
+}
+
+fn socket(local: SocketAddr, sharing: Sharing) -> Result<UdpSocket, EndpointError> {
     let bound = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
         if local.is_ipv6() && local.ip().is_unspecified() {
             // Not every system can; then the socket serves IPv6 alone.
             drop(socket.set_only_v6(false));
+        }
+        if sharing == Sharing::Yes {
+            steer::share(&SockRef::from(&socket))?;
         }
         socket.set_nonblocking(true)?;
         socket.bind(&local.into())?;

@@ -4,6 +4,7 @@
 mod congestion;
 pub mod endpoint;
 mod route;
+mod steer;
 pub mod tls;
 pub mod tuning;
 
@@ -14,6 +15,8 @@ use quinn::VarInt;
 use thiserror::Error;
 
 pub use quinn::{RecvStream, SendStream};
+
+pub use self::steer::MAX_SHARDS;
 
 use self::congestion::Closing;
 use crate::wire::code::{Close, Reset};

@@ -17,6 +17,8 @@ mod interim;
 mod isolation;
 mod names;
 mod reuse;
+mod shards;
+mod steer;
 mod streaming;
 mod streams;
 mod switch;

@@ -170,7 +170,8 @@ fn orders() -> mpsc::Receiver<String> {
 /// A listener on a free port of loopback.
 fn listener() -> anyhow::Result<(TcpListener, SocketAddr)> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = adit_relay::edge::tcp::bind(any).context("cannot listen")?;
+    let bound = adit_relay::edge::tcp::bind(any).context("cannot listen")?;
+    let listener = TcpListener::from_std(bound)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

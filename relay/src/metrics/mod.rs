@@ -1,0 +1,148 @@
+//! What the relay counts. Each shard counts for itself, in memory that no other shard writes on the
+//! path of an exchange; [`Report`] adds it up when somebody asks.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+
+pub use self::report::Report;
+
+/// Counters and gauges of one shard. All updates are relaxed atomics.
+// Aligned so that no cache line is shared with what another shard writes: processors fetch lines in
+// pairs of 64 bytes.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Metrics {
+    /// Visitors' connections that are open.
+    pub visitors: Gauge,
+    /// Sessions that are open.
+    pub sessions: Gauge,
+    /// Requests between their head and their end.
+    pub exchanges: Gauge,
+    /// QUIC handshakes that were refused, timed out or failed.
+    pub handshakes_failed: Counter,
+    /// Visitors' connections that were refused because there were too many.
+    pub visitors_refused: Counter,
+    visitor_left: Counter,
+    cut: Counter,
+    over_budget: Counter,
+    request_bytes: Counter,
+    response_bytes: Counter,
+    responses: [Counter; 5],
+    durations: Durations,
+    answers: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// With a whole response.
+    Done,
+    /// The visitor left before.
+    VisitorLeft,
+    /// The agent or the origin failed after the head: the visitor saw a reset.
+    Cut,
+    /// The visitor stopped reading for longest when too much was held for such: it saw a reset.
+    OverBudget,
+    /// The relay answered for the origin.
+    Failed,
+}
+
+impl Metrics {
+    /// Counts one of the relay's own answers.
+    pub fn answer(&self, code: &'static str) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *answers.entry(code).or_default() += 1;
+    }
+
+    /// Counts bytes of a request's body that was sent whole.
+    pub fn request_bytes(&self, bytes: u64) {
+        self.request_bytes.add(bytes);
+    }
+
+    /// Counts a request that has ended.
+    pub fn request(&self, status: Option<StatusCode>, outcome: Outcome, sent: u64, took: Duration) {
+        if let Some(status) = status
+            && let Some(class) = self.responses.get(usize::from(status.as_u16() / 100) - 1)
+        {
+            class.inc();
+        }
+        match outcome {
+            Outcome::VisitorLeft => self.visitor_left.inc(),
+            Outcome::Cut => self.cut.inc(),
+            Outcome::OverBudget => self.over_budget.inc(),
+            Outcome::Done | Outcome::Failed => {}
+        }
+        self.response_bytes.add(sent);
+        self.durations.add(took);
+    }
+}
+
+/// Something that is there now, and how often.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// One more.
+    pub fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn dec(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Something that happened, and how often.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Once more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// As often as this more.
+    pub fn add(&self, times: u64) {
+        self.0.fetch_add(times, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long requests took: how many up to each of the bounds 1 ms, 2 ms, 4 ms and so on, and the
+/// rest.
+#[derive(Debug, Default)]
+struct Durations {
+    upto: [Counter; BOUNDS + 1],
+    nanoseconds: Counter,
+}
+
+impl Durations {
+    fn add(&self, took: Duration) {
+        let place = (0..BOUNDS).find(|place| took <= bound(*place));
+        self.upto[place.unwrap_or(BOUNDS)].inc();
+        self.nanoseconds
+            .add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+fn bound(place: usize) -> Duration {
+    Duration::from_millis(1 << place)
+}
+
+/// From 1 ms to 32.768 s.
+const BOUNDS: usize = 16;
