@@ -278,7 +278,10 @@ pub struct Serving {
 }
 
 /// One host.
+// Aligned so that hosts which different shards serve share no cache line: processors fetch lines in
+// pairs of 64 bytes.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Route {
     /// The host.
     pub host: Host,
