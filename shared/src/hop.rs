@@ -16,7 +16,10 @@ pub fn strip(fields: &mut HeaderMap) {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            .map(str::trim)
+            // What nearly every message says names no field that the fixed list lacks.
+            .filter(|name| !is_usual(name))
+            .filter_map(|name| name.parse().ok())
             .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != TE)
             .collect();
         for name in named {
@@ -24,6 +27,10 @@ pub fn strip(fields: &mut HeaderMap) {
         }
     }
     strip_fixed(fields);
+}
+
+fn is_usual(option: &str) -> bool {
+    option.eq_ignore_ascii_case("keep-alive") || option.eq_ignore_ascii_case("close")
 }
 
 /// Removes the fixed list alone.

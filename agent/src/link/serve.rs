@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::body::recv::{FromStream, declared_length};
 use adit_shared::body::send::{self, SendError};
+use adit_shared::chunks::SMALL;
 use adit_shared::pump::{QuicSource, Watched};
 use adit_shared::quic::{RecvStream, SendStream, WriteError};
 use adit_shared::stall::{Account, Reader};
@@ -172,7 +173,9 @@ async fn respond(
         fields: parts.headers,
         end: body.is_end_stream(),
     };
-    let mut bytes = BytesMut::with_capacity(512);
+    // A small body goes behind the head.
+    let small = body.size_hint().exact().filter(|len| *len < SMALL as u64);
+    let mut bytes = BytesMut::with_capacity(512 + small.unwrap_or_default() as usize);
     frame::put_response(&mut bytes, &head)?;
     if head.end {
         send.write(&mut [bytes.freeze()]).await?;

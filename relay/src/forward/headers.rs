@@ -1,12 +1,9 @@
-//! What happens to header fields on the way: whose host a request is for, which fields are for this
-//! hop only, and what the origin is told about the visitor.
-
-use std::fmt::Write as _;
-use std::net::IpAddr;
+//! What happens to header fields on the way: whose host a request is for, and which fields are for
+//! this hop only.
 
 use adit_shared::hop;
 use adit_shared::name::{Host, RequestId};
-use http::header::{CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use http::{Uri, Version};
 use thiserror::Error;
 
@@ -126,91 +123,16 @@ pub fn settle_length(fields: &mut HeaderMap) -> bool {
     true
 }
 
-/// What the origin is told about the visitor.
-#[derive(Clone, Copy, Debug)]
-pub struct Visit<'a> {
-    /// The visitor's address.
-    pub ip: IpAddr,
-    /// Whether it came over TLS.
-    pub https: bool,
-    /// The authority that it asked for.
-    pub authority: &'a HeaderValue,
-    /// Whether it is a proxy whose own word is kept.
-    pub trusted: bool,
-}
-
-/// Sets `X-Forwarded-For`, `-Proto`, `-Host` and `Forwarded` (RFC 7239). Values that the visitor
-/// sent are dropped, unless it is a trusted proxy; then it is added to them.
-pub fn set_forwarded(fields: &mut HeaderMap, visit: Visit<'_>) {
-    let ip = visit.ip.to_canonical();
-    let proto = if visit.https { "https" } else { "http" };
-    let mut forwarded = String::with_capacity(80);
-    let mut addresses = String::with_capacity(40);
-    if visit.trusted {
-        for (name, chain) in [
-            (&X_FORWARDED_FOR, &mut addresses),
-            (&FORWARDED, &mut forwarded),
-        ] {
-            for value in fields
-                .get_all(name)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-            {
-                chain.push_str(value);
-                chain.push_str(", ");
-            }
-        }
-    }
-    let chain = addresses.len();
-    // Writing to a string cannot fail.
-    let _ = write!(addresses, "{ip}");
-    // Text is put together by hand: formatting costs more than all the rest.
-    let quotes = match ip {
-        IpAddr::V4(_) => ("for=", ""),
-        IpAddr::V6(_) => ("for=\"[", "]\""),
-    };
-    forwarded.push_str(quotes.0);
-    forwarded.push_str(&addresses[chain..]);
-    forwarded.push_str(quotes.1);
-    if let Ok(host) = visit.authority.to_str() {
-        // An authority has no character that would need escaping within quotes.
-        forwarded.push_str(";host=\"");
-        forwarded.push_str(host);
-        forwarded.push_str("\";proto=");
-        forwarded.push_str(proto);
-    }
-    for (name, text) in [(&X_FORWARDED_FOR, addresses), (&FORWARDED, forwarded)] {
-        match HeaderValue::try_from(text) {
-            Ok(value) => drop(fields.insert(name, value)),
-            Err(_) => drop(fields.remove(name)),
-        }
-    }
-    if !(visit.trusted && fields.contains_key(&X_FORWARDED_PROTO)) {
-        fields.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-    }
-    if !(visit.trusted && fields.contains_key(&X_FORWARDED_HOST)) {
-        fields.insert(&X_FORWARDED_HOST, visit.authority.clone());
-    }
-}
-
 /// The request's id: what the visitor brought, if it fits, or a fresh one. The origin gets it too.
 pub fn request_id(fields: &mut HeaderMap) -> RequestId {
     let brought = fields.get(&X_REQUEST_ID);
-    if let Some(id) = brought.and_then(|value| value.to_str().ok()?.parse().ok()) {
-        return id;
-    }
-    let id = RequestId::fresh();
-    match HeaderValue::from_str(id.as_str()) {
-        Ok(value) => drop(fields.insert(&X_REQUEST_ID, value)),
-        Err(_) => drop(fields.remove(&X_REQUEST_ID)),
-    }
-    id
+    brought.and_then(RequestId::brought).unwrap_or_else(|| {
+        let id = RequestId::fresh();
+        fields.insert(&X_REQUEST_ID, id.value().clone());
+        id
+    })
 }
 
-/// De-facto fields that say who the visitor of a proxy is.
-pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// What a request is called.
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -285,58 +207,6 @@ mod tests {
         assert_eq!(
             fields,
             map(&[("te", "trailers"), ("host", "a"), ("x-public", "1")])
-        );
-    }
-
-    #[test]
-    fn a_visitors_word_about_itself_is_dropped_unless_it_is_trusted() {
-        let authority = HeaderValue::from_static("a.example:8443");
-        let sent = [
-            ("x-forwarded-for", "6.6.6.6"),
-            ("forwarded", "for=6.6.6.6"),
-            ("x-forwarded-proto", "ftp"),
-            ("x-forwarded-host", "evil"),
-        ];
-        let visit = |trusted| Visit {
-            ip: "::ffff:192.0.2.7".parse().unwrap(),
-            https: true,
-            authority: &authority,
-            trusted,
-        };
-        let mut fields = map(&sent);
-        set_forwarded(&mut fields, visit(false));
-        assert_eq!(fields["x-forwarded-for"], "192.0.2.7");
-        assert_eq!(
-            fields["forwarded"],
-            "for=192.0.2.7;host=\"a.example:8443\";proto=https"
-        );
-        assert_eq!(fields["x-forwarded-proto"], "https");
-        assert_eq!(fields["x-forwarded-host"], "a.example:8443");
-
-        let mut fields = map(&sent);
-        set_forwarded(&mut fields, visit(true));
-        assert_eq!(fields["x-forwarded-for"], "6.6.6.6, 192.0.2.7");
-        assert_eq!(fields["x-forwarded-proto"], "ftp");
-        assert_eq!(fields["x-forwarded-host"], "evil");
-    }
-
-    #[test]
-    fn ipv6_is_quoted_in_forwarded() {
-        let authority = HeaderValue::from_static("a");
-        let ip = "2001:db8::1".parse().unwrap();
-        let mut fields = HeaderMap::new();
-        set_forwarded(
-            &mut fields,
-            Visit {
-                ip,
-                https: false,
-                authority: &authority,
-                trusted: false,
-            },
-        );
-        assert_eq!(
-            fields["forwarded"],
-            "for=\"[2001:db8::1]\";host=\"a\";proto=http"
         );
     }
 

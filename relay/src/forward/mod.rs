@@ -4,6 +4,7 @@
 
 pub mod body;
 pub mod headers;
+pub mod introduction;
 pub mod pending;
 pub mod upload;
 
@@ -24,7 +25,8 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use self::body::Access;
-use self::headers::{BadAuthority, Visit};
+use self::headers::BadAuthority;
+use self::introduction::Introduction;
 use self::pending::Begun;
 pub use self::pending::{Next, Pending, Raw};
 use self::upload::Upload;
@@ -66,6 +68,7 @@ pub struct Visitor {
     /// The name that it asked for in the TLS handshake.
     pub server_name: Option<Host>,
     first: OnceLock<Arc<Route>>,
+    introduction: OnceLock<Introduction>,
 }
 
 impl Visitor {
@@ -76,6 +79,18 @@ impl Visitor {
             https,
             server_name,
             first: OnceLock::new(),
+            introduction: OnceLock::new(),
+        }
+    }
+
+    /// Says in `fields` who asks for `authority`. `trusted` are proxies whose own word is kept.
+    fn introduce(&self, authority: &HeaderValue, fields: &mut HeaderMap, trusted: bool) {
+        let new = || Introduction::new(self.remote.ip(), self.https, authority);
+        let first = self.introduction.get_or_init(new);
+        if first.is_for(authority) {
+            first.write(fields, trusted);
+        } else {
+            new().write(fields, trusted);
         }
     }
 
@@ -166,13 +181,7 @@ impl Forward {
         let route = visitor.route(&host, &self.routes);
         let route = route.ok_or(ForwardError::Unknown)?;
         headers::strip_hop_by_hop(fields);
-        let visit = Visit {
-            ip: visitor.remote.ip(),
-            https: visitor.https,
-            authority: &authority,
-            trusted: self.trusts(visitor),
-        };
-        headers::set_forwarded(fields, visit);
+        visitor.introduce(&authority, fields, self.trusts(visitor));
         let expects = parts.version >= Version::HTTP_11
             && fields
                 .get(EXPECT)

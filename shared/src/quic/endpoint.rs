@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 use super::congestion::Closing;
+use super::socket::Udp;
 use super::steer::{self, ConnectionIds, Place};
 use super::tuning::{self, Way, Window};
 use super::{Connection, Lost, route};
@@ -84,8 +85,9 @@ impl Dialer {
     pub fn rebind(&self) -> Result<(), EndpointError> {
         let mut local = self.endpoint.local_addr().map_err(EndpointError::Start)?;
         local.set_port(0);
+        let socket = Udp::new(socket(local, Sharing::No)?);
         self.endpoint
-            .rebind(socket(local, Sharing::No)?)
+            .rebind_abstract(socket.map_err(EndpointError::Start)?)
             .map_err(EndpointError::Start)
     }
 
@@ -337,7 +339,9 @@ fn endpoint(
     socket: UdpSocket,
 ) -> Result<quinn::Endpoint, EndpointError> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(config, server, socket, runtime).map_err(EndpointError::Start)
+    let socket = Udp::new(socket).map_err(EndpointError::Start)?;
+    quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
+        .map_err(EndpointError::Start)
 }
 
 /// Whether other sockets may be bound to the same address.

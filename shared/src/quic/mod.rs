@@ -4,6 +4,7 @@
 mod congestion;
 pub mod endpoint;
 mod route;
+mod socket;
 mod steer;
 pub mod tls;
 pub mod tuning;
