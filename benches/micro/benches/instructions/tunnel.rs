@@ -5,6 +5,7 @@
 //! packet size was found.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use adit_tests::World;
 use adit_tests::origin::Origin;
@@ -13,6 +14,7 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use crate::count::counted;
 
@@ -89,7 +91,8 @@ impl Tunnel {
         let share = times / self.visitors.len();
         let visits = self.visitors.iter_mut();
         let visits = visits.map(|visitor| visit(visitor, request, share));
-        self.runtime.block_on(join_all(visits));
+        let all = async { timeout(LIMIT, join_all(visits)).await };
+        self.runtime.block_on(all).expect("answers in time");
     }
 
     fn count(mut self, request: &[u8], times: usize) {
@@ -187,4 +190,6 @@ fn with_body(head: &str, body: usize) -> Vec<u8> {
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 const FIELDS: &str = "host: app.localhost\r\nuser-agent: curl/8.5.0\r\naccept: */*\r\n";
+/// A tunnel that does not answer must not hang whoever counts.
+const LIMIT: Duration = Duration::from_secs(120);
 const BUFFER: usize = 64 << 10;
