@@ -1,6 +1,6 @@
 # The doors of this repository. Each target installs what it needs on Debian, and says so.
 
-.PHONY: demo test check bench bench-docs soak fuzz tools programs
+.PHONY: demo test check bench bench-docs instructions baseline soak fuzz tools valgrind programs
 
 # A relay and an agent in one process, with a built-in origin: prints a URL for curl.
 demo: tools
@@ -30,6 +30,15 @@ bench-docs: tools
 	cargo build --release --locked -p adit-relay -p adit-agent -p adit-benches --bins
 	target/release/bench --docs docs $(BENCH)
 
+# Instructions of heads, frames and whole exchanges, counted under valgrind: fails above the baseline that is kept in
+# benches/micro/baseline.json. INSTRUCTIONS='exchange' counts only the cases so named.
+instructions: tools valgrind
+	cargo bench --locked --profile instructions -p adit-micro --bench instructions -- --check $(INSTRUCTIONS)
+
+# What is counted now becomes the baseline. Commit it with the change that it is due to.
+baseline: tools valgrind
+	cargo bench --locked --profile instructions -p adit-micro --bench instructions -- --accept
+
 # The large transfers of the tests again and again, for an hour.
 soak: tools programs
 	cargo build --locked --release --workspace --bins
@@ -47,6 +56,12 @@ tools:
 	  echo "installing a C compiler (Debian: gcc, libc6-dev)"; \
 	  if [ "$$(id -u)" = 0 ]; then root=; else root=sudo; fi; \
 	  $$root apt-get update -q && $$root apt-get install -q -y --no-install-recommends gcc libc6-dev; }
+
+valgrind:
+	@command -v valgrind >/dev/null || { \
+	  echo "installing valgrind (Debian: valgrind)"; \
+	  if [ "$$(id -u)" = 0 ]; then root=; else root=sudo; fi; \
+	  $$root apt-get update -q && $$root apt-get install -q -y --no-install-recommends valgrind; }
 
 # Node, Python, Chromium and their packages, which the tests drive the programs with.
 programs:
