@@ -11,6 +11,7 @@ use std::time::Duration;
 use adit_micro::heads;
 use adit_shared::body::recv::FromStream;
 use adit_shared::body::send::send;
+use adit_shared::intake::Intake;
 use adit_shared::pump::{QuicSource, Sink, SocketSink, SocketSource, Source, pump};
 use adit_shared::quic::Connection;
 use adit_shared::quic::endpoint::{Dialer, Listener};
@@ -93,7 +94,10 @@ fn raw(criterion: &mut Criterion) {
         let (to, from) = link.near.open().await.unwrap();
         link.serve(async move {
             let (read, write) = socket.into_split();
-            let left = (SocketSource::new(Bytes::new(), read), SocketSink(write));
+            let left = (
+                SocketSource::new(Intake::default(), read),
+                SocketSink::new(write),
+            );
             let from = QuicSource::new((Vec::new(), RecvHalf::new(from)));
             // It ends with the visitor.
             drop(pump(left, (from, SendHalf::new(to))).await);

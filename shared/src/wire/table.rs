@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 
 /// What a code stands for.
@@ -75,7 +76,8 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
         index.by_length[length].push(at);
         index.first_field.push(NAMES.len() + 1 + index.fields.len());
         for value in *values {
-            if let Ok(value) = HeaderValue::from_bytes(value) {
+            // Without a copy there is no count of references, which all threads would write.
+            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from_static(value)) {
                 index.fields.push((name.clone(), value));
             }
         }
