@@ -19,15 +19,19 @@ test: tools programs
 check: tools
 	.ci/run check
 
+# Relay and agent are built by themselves, as they are shipped: a build together with the benches would give them features
+# that they do without.
 # Relay and agent beside other ways to do the same, in under five minutes: ratios, verdicts, figures.
 # BENCH takes further arguments, such as BENCH='--only requests --rathole /usr/local/bin/rathole'.
 bench: tools
-	cargo build --release --locked -p adit-relay -p adit-agent -p adit-benches --bins
+	cargo build --release --locked -p adit-benches --bins
+	cargo build --release --locked -p adit-relay -p adit-agent --bins
 	target/release/bench $(BENCH)
 
 # The same, and its tables and plots in docs/benchmarks.md.
 bench-docs: tools
-	cargo build --release --locked -p adit-relay -p adit-agent -p adit-benches --bins
+	cargo build --release --locked -p adit-benches --bins
+	cargo build --release --locked -p adit-relay -p adit-agent --bins
 	target/release/bench --docs docs $(BENCH)
 
 # Instructions of heads, frames and whole exchanges, counted under valgrind: fails above the baseline that is kept in

@@ -1,10 +1,7 @@
 //! Header fields that are for one hop only (RFC 9110 section 7.6.1): each end removes those of its
 //! own HTTP connection before it passes a head on.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, TE};
 
 /// Removes a fixed list of fields and whatever `Connection` names, except what says what the
 /// message is rather than how it travels. `TE` stays: what may be kept of it depends on the
@@ -35,21 +32,57 @@ fn is_usual(option: &str) -> bool {
 
 /// Removes the fixed list alone.
 pub fn strip_fixed(fields: &mut HeaderMap) {
-    // Few messages have any of them, and looking is cheaper than removing.
-    for name in &HOP_BY_HOP {
-        if fields.keys().any(|field| field == name) {
-            fields.remove(name);
-        }
+    // Most messages have none or one of them.
+    while let Some(name) = fields.keys().find(|name| is_hop_by_hop(name)).cloned() {
+        fields.remove(name);
     }
 }
 
-static HOP_BY_HOP: [HeaderName; 8] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_is_for_this_hop_goes_and_all_else_stays() {
+        let field = |(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        };
+        let mut fields = HeaderMap::from_iter(
+            [
+                ("connection", "Keep-Alive, x-mine, HOST, te, content-length"),
+                ("keep-alive", "timeout=5"),
+                ("x-mine", "1"),
+                ("host", "a"),
+                ("te", "trailers"),
+                ("content-length", "1"),
+                ("proxy-authorization", "secret"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("x-yours", "2"),
+            ]
+            .map(field),
+        );
+        fields.append("transfer-encoding", HeaderValue::from_static("gzip"));
+        strip(&mut fields);
+        let mut left: Vec<_> = fields.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "host", "te", "x-yours"]);
+    }
+}

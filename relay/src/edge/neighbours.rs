@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use adit_shared::name::Host;
 use tokio::sync::mpsc;
-use tracing::info_span;
+use tracing::debug_span;
 
 use super::connection::{Handed, Opened};
 use super::serve::Service;
@@ -91,7 +91,7 @@ impl Inbox {
 fn take(handed: Handed, service: &Arc<Service>) {
     // It fails only when the socket does.
     if let Ok(opened) = handed.arrive(service) {
-        let span = info_span!("visitor", remote = %opened.remote());
+        let span = debug_span!("visitor", remote = %opened.remote());
         service.tasks.spawn(span, opened.serve(service.clone()));
     }
 }

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::info_span;
+use tracing::debug_span;
 
 use super::connection::{self, Admitted};
 use super::serve::Service;
@@ -115,7 +115,7 @@ pub async fn listen(
         };
         let admitted = Admitted::new(remote, permit, &service);
         let work = connection::serve(stream, role.clone(), admitted, service.clone());
-        service.tasks.spawn(info_span!("visitor", %remote), work);
+        service.tasks.spawn(debug_span!("visitor", %remote), work);
     }
 }
 

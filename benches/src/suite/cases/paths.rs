@@ -76,6 +76,9 @@ pub(super) async fn fat(bench: &mut Bench) -> anyhow::Result<()> {
         mtu: ETHERNET,
         rebind_ms: 0,
     };
+    bench.say(
+        "limits.window of the relay is 6 MiB for paths, as for any agent on another machine".into(),
+    );
     let far = Far::start(bench, "fat", way).await?;
     let mut visitor = Visitor::of(&far.system).await?;
     let tenths = visitor.sip(ENDLESS, Duration::from_secs(6)).await?;
@@ -89,6 +92,9 @@ pub(super) async fn fat(bench: &mut Bench) -> anyhow::Result<()> {
     note(SHARE, share(&tenths[30..]));
     Ok(())
 }
+
+/// What a relay does by itself for an agent on another machine.
+const FAR: &str = "[limits]\nwindow = \"6MiB\"\n";
 
 /// A relay, and an agent that reaches it by a forwarder.
 struct Far {
@@ -118,7 +124,13 @@ impl Far {
             address: SocketAddr,
         }
         let place = &bench.place;
-        let relay = Relay::start(place, &format!("relay-{name}"), &[]).await?;
+        // The forwarder is on this machine, so the relay would take the agent for near.
+        let directory = place.directory(&format!("config-{name}"))?;
+        let file = directory.join("relay.toml");
+        std::fs::write(&file, FAR)?;
+        let config = file.to_str().context("a path that is no text")?;
+        let name_of_relay = format!("relay-{name}");
+        let relay = Relay::start(place, &name_of_relay, &["--config", config]).await?;
         let to = relay.ready.quic.to_string();
         let mut path = Program::role(&format!("path-{name}"), &["path", &to], &place.scratch)?;
         let At { address } = path.json().await?;
