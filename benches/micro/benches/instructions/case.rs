@@ -36,7 +36,7 @@ const fn codec(name: &'static str, unit: &'static str, work: fn()) -> Case {
         name,
         unit,
         times: codec::TIMES,
-        tolerance: 1.0,
+        tolerance: 3.0,
         work,
     }
 }
@@ -46,7 +46,7 @@ const fn exchange(name: &'static str, work: fn()) -> Case {
         name,
         unit: "per exchange",
         times: tunnel::EXCHANGES,
-        tolerance: 2.0,
+        tolerance: 5.0,
         work,
     }
 }
@@ -56,7 +56,7 @@ const fn bulk(name: &'static str, work: fn()) -> Case {
         name,
         unit: "per MiB",
         times: tunnel::MIB,
-        tolerance: 2.0,
+        tolerance: 5.0,
         work,
     }
 }
