@@ -4,7 +4,7 @@
 //! - [`connection`]: a connection, and what was read from it;
 //! - [`head`]: heads as bytes, and how bodies are framed;
 //! - [`chunked`]: bodies in chunks;
-//! - [`upload`]: a request on its way;
+//! - `upload`: a request on its way;
 //! - [`body`]: the body of a response.
 //!
 //! One task does it all: it sends the request, and reads the response meanwhile. It is strict
