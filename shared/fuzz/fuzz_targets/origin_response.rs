@@ -1,0 +1,83 @@
+//! A response of an origin is read in the same way however it is cut into pieces, and never past its end.
+
+#![no_main]
+
+use adit_agent::origin::http1::chunked::{Chunked, Step};
+use adit_agent::origin::http1::head::{self, Framing};
+use bytes::BytesMut;
+use http::{HeaderMap, Method, StatusCode};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&cut, message)) = data.split_first() else {
+        return;
+    };
+    let whole = read(message, message.len().max(1));
+    assert_eq!(whole, read(message, usize::from(cut % 32) + 1));
+});
+
+/// What was read: the head, its framing, the body and the trailers of one in chunks, and what is left.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    head: Option<(StatusCode, HeaderMap, bool)>,
+    framing: Option<Framing>,
+    body: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    left: Option<usize>,
+    failed: bool,
+}
+
+/// Reads a message that comes in pieces of this many bytes.
+fn read(message: &[u8], piece: usize) -> Seen {
+    let mut seen = Seen {
+        head: None,
+        framing: None,
+        body: Vec::new(),
+        trailers: None,
+        left: None,
+        failed: false,
+    };
+    let mut pieces = message.chunks(piece);
+    let mut from = BytesMut::new();
+    let mut looked_at = 0;
+    let head = loop {
+        match head::take_response(&mut from, &mut looked_at) {
+            Ok(Some(head)) => break head,
+            Ok(None) => {}
+            Err(_) => {
+                seen.failed = true;
+                return seen;
+            }
+        }
+        let Some(piece) = pieces.next() else {
+            return seen;
+        };
+        from.extend_from_slice(piece);
+    };
+    let framing = Framing::of(&Method::GET, head.status, &head.fields);
+    seen.head = Some((head.status, head.fields, head.keep_alive));
+    seen.failed = framing.is_err();
+    seen.framing = framing.ok();
+    if seen.framing != Some(Framing::Chunked) {
+        return seen;
+    }
+    let mut chunked = Chunked::default();
+    loop {
+        match chunked.take(&mut from) {
+            Ok(Step::Data(data)) => seen.body.extend_from_slice(&data),
+            Ok(Step::End(trailers)) => {
+                seen.trailers = Some(trailers);
+                seen.left = Some(from.len() + pieces.map(<[u8]>::len).sum::<usize>());
+                return seen;
+            }
+            Ok(Step::More) => match pieces.next() {
+                Some(piece) => from.extend_from_slice(piece),
+                None => return seen,
+            },
+            Err(_) => {
+                seen.failed = true;
+                return seen;
+            }
+        }
+    }
+}
