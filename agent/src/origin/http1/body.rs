@@ -2,12 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use adit_shared::hop;
 use bytes::Bytes;
-use futures_util::future::AbortHandle;
+use futures_util::future::{AbortHandle, AbortRegistration};
 use http_body::{Body, Frame, SizeHint};
 
 use super::super::OriginError;
@@ -36,23 +38,33 @@ enum Rest {
 
 /// The rest of a request that is sent beside the response; given up when dropped.
 #[derive(Debug)]
-pub(super) struct Sending(Option<AbortHandle>);
+pub(super) struct Sending {
+    abort: AbortHandle,
+    answered: Arc<AtomicBool>,
+}
 
 impl Sending {
-    pub(super) fn new(abort: AbortHandle) -> Self {
-        Self(Some(abort))
+    /// With what ends the sending when it is given up, and what says that the answer has ended.
+    pub(super) fn new() -> (Self, AbortRegistration, Arc<AtomicBool>) {
+        let (abort, registration) = AbortHandle::new_pair();
+        let answered = Arc::<AtomicBool>::default();
+        let sending = Self {
+            abort,
+            answered: answered.clone(),
+        };
+        (sending, registration, answered)
     }
 
     /// The origin has answered, but may still read the request.
-    fn let_go(mut self) {
-        self.0 = None;
+    fn let_go(self) {
+        self.answered.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some(abort) = &self.0 {
-            abort.abort();
+        if !self.answered.load(Ordering::Relaxed) {
+            self.abort.abort();
         }
     }
 }

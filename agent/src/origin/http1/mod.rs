@@ -19,7 +19,9 @@ mod upload;
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use adit_shared::hop;
 use adit_shared::intake::Intake;
@@ -27,10 +29,11 @@ use adit_shared::task::Tasks;
 use adit_shared::wire::frame::is_interim;
 use adit_shared::wire::head::{Request, Response as InterimHead};
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::future::Abortable;
 use http::header::HeaderValue;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
+use tokio::time::timeout;
 use tracing::Span;
 
 use self::body::{Incoming, Sending};
@@ -149,7 +152,7 @@ where
                 Poll::Ready(Err(UploadError::Body)) => {
                     return Poll::Ready(Err(OriginError::Request));
                 }
-                Poll::Ready(Err(UploadError::Write(error))) if !self.upload.begun => {
+                Poll::Ready(Err(UploadError::Write(error))) if self.upload.written == 0 => {
                     return Poll::Ready(Err(OriginError::Http1(error)));
                 }
                 // It may have answered before it stopped reading.
@@ -174,7 +177,7 @@ where
     /// (RFC 9112 section 9.3.1): nothing was sent, or it does no harm twice; and nothing was answered.
     fn may_begin_again(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| {
-            let unsent = !self.upload.begun;
+            let unsent = self.upload.written == 0;
             connection.used
                 && connection.intake.bytes.is_empty()
                 && (unsent || self.again.is_some())
@@ -190,7 +193,7 @@ where
         } else if let Some(old) = old {
             fresh.out = old.out;
         }
-        self.upload.begun = false;
+        self.upload.written = 0;
         self.sent = false;
         self.connection = Some(fresh);
         Ok(())
@@ -237,14 +240,28 @@ where
     fn send_beside(&mut self, connection: Connection, tasks: &Tasks) -> (Source, Sending) {
         let (source, mut to, mut out) = Source::split(connection);
         let mut upload = std::mem::replace(&mut self.upload, Upload::new(None, Some(0)));
-        let (abort, registration) = AbortHandle::new_pair();
-        let work = async move { poll_fn(|cx| upload.poll(cx, &mut to, &mut out)).await };
+        let (sending, registration, answered) = Sending::new();
+        let work = async move {
+            loop {
+                let before = upload.written;
+                let sent = poll_fn(|cx| upload.poll(cx, &mut to, &mut out));
+                if timeout(PATIENCE, sent).await.is_ok() {
+                    return;
+                }
+                // Nobody waits for the answer any more, so nobody would give up an origin that stopped
+                // reading.
+                let stuck = upload.written == before && !out.is_empty();
+                if stuck && answered.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        };
         let work = Abortable::new(work, registration);
         tasks.spawn(Span::none(), async move {
             // Given up or not, there is nobody to tell.
             let _ = work.await;
         });
-        (source, Sending::new(abort))
+        (source, sending)
     }
 
     /// The raw bytes behind a 101: the connection, and what was read from it.
@@ -263,3 +280,9 @@ fn interim(head: Head) -> InterimHead {
         end: false,
     }
 }
+
+/// How long an origin that has answered may take none of the rest of the request.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

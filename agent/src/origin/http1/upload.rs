@@ -23,8 +23,8 @@ pub(super) struct Upload<B> {
     body: Option<B>,
     /// Bytes of it that the head declares and that have not come; none for a body in chunks.
     left: Option<u64>,
-    /// Whether any of the request was written.
-    pub(super) begun: bool,
+    /// Bytes of the request that were written.
+    pub(super) written: u64,
 }
 
 /// Why a request could not be sent whole.
@@ -43,7 +43,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         Self {
             body,
             left: declared,
-            begun: false,
+            written: 0,
         }
     }
 
@@ -71,7 +71,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             while out.has_remaining() {
                 match ready!(poll_write_buf(Pin::new(&mut to), cx, out)) {
                     Ok(0) => return Poll::Ready(Err(write_error(io::ErrorKind::WriteZero.into()))),
-                    Ok(_) => self.begun = true,
+                    Ok(count) => self.written += count as u64,
                     Err(error) => return Poll::Ready(Err(write_error(error))),
                 }
             }
