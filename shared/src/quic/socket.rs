@@ -68,8 +68,9 @@ impl AsyncUdpSocket for Udp {
             let mut readable = ready!(self.io.poll_read_ready(cx))?;
             match self.state.recv(self.io.get_ref().into(), bufs, meta) {
                 Ok(count) => {
-                    // What comes from now on wakes us anew.
-                    if count < room {
+                    // All that there was, where one call reads many packets; what comes from now on
+                    // wakes us anew. Elsewhere a call reads one, and more may wait behind it.
+                    if READS_MANY && count < room {
                         readable.clear_ready();
                     }
                     return Poll::Ready(Ok(count));
@@ -136,6 +137,9 @@ impl UdpPoller for Room {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Whether one call to the system reads as many packets as there is room for.
+const READS_MANY: bool = cfg!(target_os = "linux");
 
 #[allow(
     deprecated,
