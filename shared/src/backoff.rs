@@ -42,7 +42,7 @@ impl Backoff {
 }
 
 /// Between 0 and 1. Without system randomness it is 1/2: back-off still works, less spread.
-fn random_fraction() -> f64 {
+pub fn random_fraction() -> f64 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),

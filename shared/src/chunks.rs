@@ -4,9 +4,12 @@
 //! own costs more than the copy, in a socket's vectors and in a stream's send buffer, which is searched
 //! chunk by chunk for every packet.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
 
 /// Chunks that wait to be written. As a [`Buf`] it is written to sockets, vectored; as slices to streams.
 #[derive(Debug, Default)]
@@ -59,6 +62,30 @@ impl Chunks {
     pub fn as_slices(&mut self) -> &mut [Bytes] {
         self.seal();
         &mut self.whole[self.at..]
+    }
+
+    /// Writes as much as `to` takes with one call, and says how much that was.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `to` says.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut (impl AsyncWrite + Unpin + ?Sized),
+    ) -> Poll<io::Result<usize>> {
+        let to = Pin::new(to);
+        // Most messages are one piece, and the system takes one piece at less cost than a list of one.
+        let waiting = self.whole.len() - self.at + usize::from(!self.small.is_empty());
+        let written = if waiting <= 1 || !to.is_write_vectored() {
+            ready!(to.poll_write(cx, self.chunk()))?
+        } else {
+            let mut slices = [IoSlice::new(&[]); 2 * SLICES];
+            let count = self.chunks_vectored(&mut slices);
+            ready!(to.poll_write_vectored(cx, &slices[..count]))?
+        };
+        self.advance(written);
+        Poll::Ready(Ok(written))
     }
 
     /// Forgets what there is, but keeps the memory.

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
@@ -22,16 +22,23 @@ pub struct Intake {
 
 impl Default for Intake {
     fn default() -> Self {
-        Self::with(Bytes::new())
+        Self::with(BytesMut::new())
     }
 }
 
 impl Intake {
     /// Begins with what was read ahead.
-    pub fn with(early: Bytes) -> Self {
+    pub fn with(early: BytesMut) -> Self {
         Self {
-            bytes: BytesMut::from(early),
+            bytes: early,
             ask: LEAST,
+        }
+    }
+
+    /// Keeps no memory while nothing was read: it may be long until something comes.
+    pub fn release(&mut self) {
+        if self.bytes.is_empty() {
+            *self = Self::default();
         }
     }
 

@@ -28,8 +28,10 @@ impl Host {
             Some(at) if !text.ends_with(']') => (&text[..at], Some(&text[at + 1..])),
             _ => (text, None),
         };
+        // The parser of numbers would take a sign.
         if let Some(port) = port
-            && !(port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()))
+            && !(port.is_empty()
+                || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
         {
             return Err(BadHost);
         }
@@ -293,6 +295,8 @@ mod tests {
             "[::1",
             "a,b",
             "a.b:123456",
+            "a.b:65536",
+            "a.b:+80",
             "é.com",
         ] {
             assert_eq!(Host::from_authority(text), Err(BadHost), "{text}");

@@ -7,7 +7,7 @@ use std::io;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use h2::{Reason, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::task::coop::consume_budget;
@@ -256,7 +256,12 @@ impl<W> SocketSink<W> {
 impl<W: AsyncWrite + Send + Unpin> Sink for SocketSink<W> {
     async fn write(&mut self, chunks: &mut [Bytes]) -> io::Result<()> {
         self.out.extend(chunks.iter_mut().map(mem::take));
-        self.write.write_all_buf(&mut self.out).await?;
+        while self.out.has_remaining() {
+            let write = poll_fn(|cx| self.out.poll_write(cx, &mut self.write));
+            if write.await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
         self.write.flush().await
     }
 

@@ -169,12 +169,23 @@ impl Account {
     /// Watches an exchange whose body has `left` bytes to come, if that is known. Over budget,
     /// `cut` is used. Nothing for a body that could never hold much.
     pub fn watch(self: &Arc<Self>, left: Option<u64>, cut: &AbortHandle) -> Option<Reader> {
-        if self.cost(left) <= SMALL {
+        self.watch_within(self.window, left, cut)
+    }
+
+    /// As [`watch`](Self::watch), for a body of which no more than `window` bytes can be held.
+    pub fn watch_within(
+        self: &Arc<Self>,
+        window: u32,
+        left: Option<u64>,
+        cut: &AbortHandle,
+    ) -> Option<Reader> {
+        let cost = cost(window, left);
+        if cost <= SMALL {
             return None;
         }
         // Until it is asked for the first time, a body is held up too.
         let cell = Arc::new(Cell {
-            state: AtomicU64::new(self.cost(left)),
+            state: AtomicU64::new(cost),
             over: AtomicBool::new(false),
             cut: cut.clone(),
         });
@@ -191,8 +202,19 @@ impl Account {
             account: self.clone(),
             id,
             cell,
+            window,
             pieces: 0,
         })
+    }
+
+    /// Cuts the one that has been held up longest, if one is: there is room for no more exchanges, and
+    /// that one only takes it away.
+    pub fn make_room(&self) {
+        let held = self.held_up(Instant::now());
+        if let Some(longest) = held.iter().min_by_key(|stall| stall.since) {
+            longest.cell.over.store(true, Ordering::Relaxed);
+            longest.cell.cut.abort();
+        }
     }
 
     /// What has been held up for a while.
@@ -215,12 +237,12 @@ impl Account {
         }
         stalls
     }
+}
 
-    /// What an exchange may hold.
-    fn cost(&self, left: Option<u64>) -> u64 {
-        let window = u64::from(self.window);
-        left.map_or(window, |left| left.min(window))
-    }
+/// What an exchange may hold.
+fn cost(window: u32, left: Option<u64>) -> u64 {
+    let window = u64::from(window);
+    left.map_or(window, |left| left.min(window))
 }
 
 /// Tells how the reader of one exchange gets on; watched until it is dropped.
@@ -229,6 +251,7 @@ pub struct Reader {
     account: Arc<Account>,
     id: u64,
     cell: Arc<Cell>,
+    window: u32,
     pieces: u32,
 }
 
@@ -236,7 +259,7 @@ impl Reader {
     /// A piece was handed on; `left` bytes are to come, if that is known.
     pub fn took(&mut self, left: Option<u64>) {
         self.pieces = self.pieces.wrapping_add(1);
-        let state = u64::from(self.pieces) << 32 | self.account.cost(left);
+        let state = u64::from(self.pieces) << 32 | cost(self.window, left);
         self.cell.state.store(state, Ordering::Relaxed);
     }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::quic::{ReadError, RecvStream, SendStream, WriteError, reset_number};
+use crate::quic::{ReadError, RecvStream, SendStream, WriteError, code_number};
 use crate::wire::code::Reset;
 use crate::wire::frame::{FrameError, Part, Reader, Side};
 
@@ -20,12 +20,24 @@ use crate::wire::frame::{FrameError, Part, Reader, Side};
 pub struct SendHalf {
     stream: SendStream,
     open: bool,
+    /// Why it is reset when it is dropped.
+    dropped: u64,
 }
 
 impl SendHalf {
     /// Takes over a stream of the QUIC library.
     pub fn new(stream: SendStream) -> Self {
-        Self { stream, open: true }
+        Self::of_protocol(stream, Reset::Cancelled.number().into())
+    }
+
+    /// The same for a protocol that has codes of its own: `dropped` is the one for a stream that was
+    /// dropped. Codes have 62 bits.
+    pub fn of_protocol(stream: SendStream, dropped: u64) -> Self {
+        Self {
+            stream,
+            open: true,
+            dropped,
+        }
     }
 
     /// Writes all chunks, without copying them. The chunks are empty afterwards.
@@ -39,6 +51,17 @@ impl SendHalf {
         Ok(self.stream.write_all_chunks(chunks).await?)
     }
 
+    /// Writes as much as the peer takes now, or waits until it takes some. Says how many bytes were written,
+    /// and how many chunks from the front are empty now. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub async fn write_some(&mut self, chunks: &mut [Bytes]) -> Result<(usize, usize), WriteError> {
+        let written = self.stream.write_chunks(chunks).await?;
+        Ok((written.bytes, written.chunks))
+    }
+
     /// Says that the stream is whole.
     pub fn finish(&mut self) {
         self.open = false;
@@ -48,8 +71,13 @@ impl SendHalf {
 
     /// Gives the stream up, and says why.
     pub fn reset(&mut self, code: Reset) {
+        self.reset_as(code.number().into());
+    }
+
+    /// As [`reset`](Self::reset), with a code of another protocol.
+    pub fn reset_as(&mut self, code: u64) {
         if mem::take(&mut self.open) {
-            drop(self.stream.reset(reset_number(code)));
+            drop(self.stream.reset(code_number(code)));
         }
     }
 
@@ -74,7 +102,7 @@ impl SendHalf {
 
 impl Drop for SendHalf {
     fn drop(&mut self) {
-        self.reset(Reset::Cancelled);
+        self.reset_as(self.dropped);
     }
 }
 
@@ -83,12 +111,23 @@ impl Drop for SendHalf {
 pub struct RecvHalf {
     stream: RecvStream,
     open: bool,
+    /// Why the peer is told to stop when it is dropped.
+    dropped: u64,
 }
 
 impl RecvHalf {
     /// Takes over a stream of the QUIC library.
     pub fn new(stream: RecvStream) -> Self {
-        Self { stream, open: true }
+        Self::of_protocol(stream, Reset::Cancelled.number().into())
+    }
+
+    /// The same for a protocol that has codes of its own; see [`SendHalf::of_protocol`].
+    pub fn of_protocol(stream: RecvStream, dropped: u64) -> Self {
+        Self {
+            stream,
+            open: true,
+            dropped,
+        }
     }
 
     /// Fills `chunks` from the front with what has arrived and says how many; `None` at the end.
@@ -114,15 +153,20 @@ impl RecvHalf {
 
     /// Tells the peer that nobody reads the rest, and why.
     pub fn stop(&mut self, code: Reset) {
+        self.stop_as(code.number().into());
+    }
+
+    /// As [`stop`](Self::stop), with a code of another protocol.
+    pub fn stop_as(&mut self, code: u64) {
         if mem::take(&mut self.open) {
-            drop(self.stream.stop(reset_number(code)));
+            drop(self.stream.stop(code_number(code)));
         }
     }
 }
 
 impl Drop for RecvHalf {
     fn drop(&mut self) {
-        self.stop(Reset::Cancelled);
+        self.stop_as(self.dropped);
     }
 }
 
@@ -131,7 +175,9 @@ impl Drop for RecvHalf {
 pub struct Parts {
     recv: RecvHalf,
     reader: Reader,
-    batch: Box<[Bytes; BATCH]>,
+    /// What was read is in `few`, until that was full once: most messages are short.
+    few: [Bytes; FEW],
+    many: Box<[Bytes]>,
     filled: usize,
     next: usize,
 }
@@ -142,7 +188,8 @@ impl Parts {
         Self {
             recv,
             reader: Reader::new(side),
-            batch: Box::default(),
+            few: Default::default(),
+            many: Box::default(),
             filled: 0,
             next: 0,
         }
@@ -175,14 +222,14 @@ impl Parts {
                 return Poll::Ready(Ok(None));
             }
             if self.next < self.filled {
-                let chunk = mem::take(&mut self.batch[self.next]);
+                let next = self.next;
+                let chunk = mem::take(&mut self.batch()[next]);
                 self.next += 1;
                 self.reader.push(chunk);
                 continue;
             }
-            match ready!(self.recv.poll_chunks(cx, &mut *self.batch))? {
-                Some(filled) => (self.filled, self.next) = (filled, 0),
-                None => return Poll::Ready(Err(FrameError::Truncated.into())),
+            if !ready!(self.poll_read(cx))? {
+                return Poll::Ready(Err(FrameError::Truncated.into()));
             }
         }
     }
@@ -203,7 +250,8 @@ impl Parts {
 
     /// After a 101: the chunks that came with the head, and the half to read the rest from.
     pub fn into_raw(mut self) -> (Vec<Bytes>, RecvHalf) {
-        let batch = self.batch[self.next..self.filled].iter_mut().map(mem::take);
+        let read = self.next..self.filled;
+        let batch: Vec<_> = self.batch()[read].iter_mut().map(mem::take).collect();
         let rest = self.reader.into_rest();
         let early = std::iter::once(rest)
             .chain(batch)
@@ -214,10 +262,29 @@ impl Parts {
     /// A whole message usually comes with the end of its stream. Reading that now spares the peer
     /// a request to stop.
     fn take_end(&mut self, cx: &mut Context<'_>) {
-        if self.next == self.filled
-            && let Poll::Ready(Ok(Some(filled))) = self.recv.poll_chunks(cx, &mut *self.batch)
-        {
-            (self.filled, self.next) = (filled, 0);
+        if self.next == self.filled {
+            let _ = self.poll_read(cx);
+        }
+    }
+
+    /// Reads some chunks behind those that were taken; false at the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
+        if self.filled == FEW && self.many.is_empty() {
+            self.many = vec![Bytes::new(); BATCH].into();
+        }
+        let batch = match &mut *self.many {
+            [] => &mut self.few[..],
+            many => many,
+        };
+        let filled = ready!(self.recv.poll_chunks(cx, batch))?;
+        (self.filled, self.next) = (filled.unwrap_or(0), 0);
+        Poll::Ready(Ok(filled.is_some()))
+    }
+
+    fn batch(&mut self) -> &mut [Bytes] {
+        match &mut *self.many {
+            [] => &mut self.few,
+            many => many,
         }
     }
 }
@@ -233,5 +300,7 @@ pub enum PartError {
     Frame(#[from] FrameError),
 }
 
+/// Chunks taken from a stream at first: a head, and what comes along with it.
+const FEW: usize = 2;
 /// Chunks taken from a stream at a time: each take locks the connection once.
 const BATCH: usize = 16;

@@ -4,16 +4,17 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
+
+use crate::signal::Signal;
 
 /// A group of tasks: [`stop`](Self::stop) asks them to end, [`drain`](Self::drain) waits for it,
 /// [`abort`](Self::abort) ends those that spawned with [`spawn`](Self::spawn) at once.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
-    stop: CancellationToken,
-    abort: CancellationToken,
+    stop: Signal,
+    abort: Signal,
     alive: TaskTracker,
 }
 
@@ -21,8 +22,8 @@ impl Tasks {
     /// A group that stops and aborts with this one, and that this one waits for.
     pub fn child(&self) -> Self {
         Self {
-            stop: self.stop.child_token(),
-            abort: self.abort.child_token(),
+            stop: self.stop.child(),
+            abort: self.abort.child(),
             alive: self.alive.clone(),
         }
     }
@@ -43,7 +44,7 @@ impl Tasks {
         reason = "this is the one place that spawns"
     )]
     pub fn spawn(&self, span: Span, work: impl Future<Output = ()> + Send + 'static) {
-        let abort = self.abort.clone();
+        let aborted = self.abort.given();
         // A future is moved several times until it runs, and some are kilobytes: move a pointer.
         let work = Box::pin(work);
         self.alive.spawn(
@@ -52,7 +53,7 @@ impl Tasks {
                 tokio::select! {
                     biased;
                     () = work => {}
-                    () = abort.cancelled() => {}
+                    () = aborted => {}
                 }
             }
             .instrument(span),
@@ -61,23 +62,23 @@ impl Tasks {
 
     /// Asks all tasks to end.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.stop.give();
     }
 
     /// Ends once the tasks are asked to end. Safe to drop.
     pub async fn stopped(&self) {
-        self.stop.cancelled().await;
+        self.stop.given().await;
     }
 
     /// Whether the tasks were asked to end.
     pub fn is_stopped(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop.is_given()
     }
 
     /// Ends all tasks where they stand; what they hold is dropped.
     pub fn abort(&self) {
-        self.stop.cancel();
-        self.abort.cancel();
+        self.stop.give();
+        self.abort.give();
     }
 
     /// Asks all tasks to end and waits for it, at most `grace`; then aborts the rest. True when

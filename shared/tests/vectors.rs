@@ -8,16 +8,20 @@
 use std::sync::LazyLock;
 
 use adit_shared::identity::{self, Fingerprint, Identity};
+use adit_shared::wire::carrier;
 use adit_shared::wire::code::{Close, Reset};
 use adit_shared::wire::control::{
     self, Claim, EXPORTER_LABEL, Granted, Hello, Message, Refusal, Refused, Welcome,
 };
+use adit_shared::wire::datagram::Datagram;
+use adit_shared::wire::fields::{self, Fields, HeadTooLarge};
 use adit_shared::wire::frame::{self, FrameError, Part, Reader, Side};
-use adit_shared::wire::head::{self, Request, Response};
+use adit_shared::wire::head::{Request, Response};
+use adit_shared::wire::inbox::{Causes, Inbox, InboxState};
 use adit_shared::wire::table::{self, Entry};
 use adit_shared::wire::varint::{self, Malformed};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
@@ -52,8 +56,8 @@ fn the_static_table() {
     for row in rows {
         let code = number(&row["code"]);
         let found = match table::entry(code) {
-            Some(Entry::Name(name)) => (name.as_str(), None),
-            Some(Entry::Field(name, value)) => (name.as_str(), value.to_str().ok()),
+            Some(Entry::Name(name)) => (name, None),
+            Some(Entry::Field(name, value)) => (name, Some(value)),
             None => panic!("code {code} stands for nothing"),
         };
         assert_eq!(found, (text(&row["name"]), row["value"].as_str()), "{code}");
@@ -109,6 +113,53 @@ fn control_messages() {
 }
 
 #[test]
+fn datagrams() {
+    for vector in vectors("datagrams") {
+        let read = Datagram::decode(&vector.bytes);
+        let (kind, json) = only(&vector.json["datagram"]);
+        let expected = match kind {
+            "knock" => Datagram::Knock {
+                number: number(&json["number"]),
+            },
+            "answer" => Datagram::Answer {
+                number: number(&json["number"]),
+            },
+            "unknown" => {
+                assert_eq!(read, Ok(None), "{vector}");
+                continue;
+            }
+            other => panic!("no datagram is called {other}"),
+        };
+        assert_eq!(read, Ok(Some(expected)), "{vector}");
+        vector.check_written(&expected.encode());
+        vector.check_prefixes(|bytes| Datagram::decode(bytes).map(drop));
+    }
+}
+
+#[test]
+fn carriers() {
+    for vector in vectors("carriers") {
+        let mut rest = &vector.bytes[..];
+        if vector.json.get("error").is_some() {
+            assert!(carrier::first(rest).is_err(), "{vector}");
+            continue;
+        }
+        let mut written = Vec::new();
+        for datagram in list(&vector.json["datagrams"]) {
+            let datagram = unhex(text(datagram));
+            for end in 0..carrier::HEADER + datagram.len() {
+                assert_eq!(carrier::first(&rest[..end]), Ok(None), "{vector}");
+            }
+            assert_eq!(carrier::first(rest), Ok(Some(&datagram[..])), "{vector}");
+            assert!(carrier::put(&mut written, &datagram), "{vector}");
+            rest = &rest[carrier::HEADER + datagram.len()..];
+        }
+        assert!(rest.is_empty(), "{vector}");
+        vector.check_written(&written);
+    }
+}
+
+#[test]
 fn request_heads() {
     for vector in vectors("request_heads") {
         let head = request(&vector.json["head"]);
@@ -138,18 +189,12 @@ fn response_heads() {
 fn trailers() {
     for vector in vectors("fields") {
         let fields = fields(&vector.json["fields"]);
-        let mut bytes = Bytes::copy_from_slice(&vector.bytes);
-        assert_eq!(
-            head::decode_fields(&mut bytes).as_ref(),
-            Ok(&fields),
-            "{vector}"
-        );
+        let read = Fields::decode(Bytes::copy_from_slice(&vector.bytes));
+        assert_eq!(read.as_ref(), Ok(&fields), "{vector}");
         let mut written = BytesMut::new();
-        head::encode_fields(&fields, &mut written);
+        fields.encode(&mut written);
         vector.check_written(&written);
-        vector.check_prefixes(|bytes| {
-            head::decode_fields(&mut Bytes::copy_from_slice(bytes)).map(drop)
-        });
+        vector.check_prefixes(|bytes| Fields::decode(Bytes::copy_from_slice(bytes)).map(drop));
     }
 }
 
@@ -197,9 +242,9 @@ fn limits_are_where_they_are_said_to_be() {
     let limit = |key: &str| number(&FILE["limits"][key]) as usize;
     assert_eq!(control::MAX_MESSAGE, limit("message"));
     assert_eq!(control::MAX_TEXT, limit("text"));
-    assert_eq!(head::MAX_HEAD, limit("head"));
-    assert_eq!(head::MAX_FIELDS, limit("fields"));
-    assert_eq!(head::MAX_NAME, limit("name"));
+    assert_eq!(fields::MAX_HEAD, limit("head"));
+    assert_eq!(fields::MAX_FIELDS, limit("fields"));
+    assert_eq!(fields::MAX_NAME, limit("name"));
 
     let claim = |len| {
         let text = String::new();
@@ -219,16 +264,11 @@ fn limits_are_where_they_are_said_to_be() {
     assert!(claim(limit("text") + 1).is_err());
 
     let trailers = |count, name: usize, value| {
-        let mut fields = HeaderMap::new();
-        for _ in 0..count {
-            fields.append(
-                HeaderName::from_bytes(&vec![b'x'; name]).unwrap(),
-                HeaderValue::from_bytes(&vec![b'x'; value]).unwrap(),
-            );
-        }
+        let pair = (vec![b'x'; name], vec![b'x'; value]);
+        let fields = Fields::from_pairs(vec![pair; count]).map_err(|_| HeadTooLarge)?;
         let mut bytes = BytesMut::new();
         let written = frame::put_trailers(&mut bytes, &fields);
-        written.map(|()| head::decode_fields(&mut bytes.freeze().slice(5..)) == Ok(fields))
+        written.map(|()| Fields::decode(bytes.freeze().slice(5..)) == Ok(fields))
     };
     assert_eq!(trailers(limit("fields"), 1, 0), Ok(true));
     assert!(trailers(limit("fields") + 1, 1, 0).is_err());
@@ -267,10 +307,9 @@ fn the_tables_of_the_text_are_those_of_the_code() {
         .map_while(table::entry)
         .zip(1..)
         .map(|(entry, code)| match entry {
-            Entry::Name(name) => vec![code.to_string(), name.to_string()],
+            Entry::Name(name) => vec![code.to_string(), name.to_owned()],
             Entry::Field(name, value) => {
-                let value = value.to_str().unwrap().to_owned();
-                vec![code.to_string(), name.to_string(), value]
+                vec![code.to_string(), name.to_owned(), value.to_owned()]
             }
         })
         .collect();
@@ -388,13 +427,14 @@ fn refusal(what: &str, bytes: &[u8]) -> &'static str {
         Err(Malformed::Incomplete) => "incomplete",
         Err(Malformed::Invalid(_)) => "invalid",
     };
-    let mut shared = Bytes::copy_from_slice(bytes);
+    let shared = Bytes::copy_from_slice(bytes);
     match what {
         "varint" => malformed(varint::get(&mut &bytes[..]).map(drop)),
         "control" => malformed(Message::decode(&mut BytesMut::from(bytes)).map(drop)),
+        "datagram" => malformed(Datagram::decode(bytes).map(drop)),
         "request head" => malformed(Request::decode(shared).map(drop)),
         "response head" => malformed(Response::decode(shared).map(drop)),
-        "fields" => malformed(head::decode_fields(&mut shared).map(drop)),
+        "fields" => malformed(Fields::decode(shared).map(drop)),
         stream => {
             let side = side(stream.strip_suffix(" stream").unwrap());
             let kinds = [1, 3, bytes.len().max(1)].map(|piece| match read(side, bytes, piece).1 {
@@ -454,6 +494,26 @@ fn message(json: &'static Value) -> Message {
         "pong" => Message::Pong {
             number: number(&json["number"]),
         },
+        "keep" => Message::Keep {
+            session: number(&json["session"]),
+        },
+        "inbox" => Message::Inbox(Inbox {
+            tunnel: tunnel(),
+            causes: Causes(number(&json["causes"])),
+            status: number(&json["status"]),
+            ack_within_ms: number(&json["ack_within_ms"]),
+            parallel: number(&json["parallel"]),
+            patterns: list(&json["patterns"])
+                .map(|pattern| text(pattern).to_owned())
+                .collect(),
+        }),
+        "inbox_state" => Message::InboxState(InboxState {
+            tunnel: tunnel(),
+            open: json["open"].as_bool().unwrap(),
+            waiting: number(&json["waiting"]),
+            dead: number(&json["dead"]),
+            message: own("message"),
+        }),
         other => panic!("no message is called {other}"),
     }
 }
@@ -510,13 +570,17 @@ fn response(json: &Value) -> Response {
     }
 }
 
-fn fields(json: &Value) -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    for pair in json.as_array().unwrap() {
-        let name = HeaderName::from_bytes(text(&pair[0]).as_bytes()).unwrap();
-        assert_eq!(name.as_str(), text(&pair[0]));
-        fields.append(name, HeaderValue::from_bytes(&octets(&pair[1])).unwrap());
-    }
+fn fields(json: &Value) -> Fields {
+    let pairs = json.as_array().unwrap().iter();
+    let fields = Fields::from_pairs(pairs.clone().map(|pair| (text(&pair[0]), octets(&pair[1]))));
+    let fields = fields.unwrap();
+    // The file has names in lower case.
+    assert!(
+        fields
+            .iter()
+            .map(|(name, _)| name)
+            .eq(pairs.map(|pair| text(&pair[0]).as_bytes()))
+    );
     fields
 }
 

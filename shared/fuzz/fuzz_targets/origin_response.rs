@@ -2,10 +2,11 @@
 
 #![no_main]
 
-use adit_agent::origin::http1::chunked::{Chunked, Step};
-use adit_agent::origin::http1::head::{self, Framing};
+use adit_agent::origin::http1::response::{Framing, Head, take_response};
+use adit_shared::http1::chunked::{Chunked, Step};
+use adit_shared::wire::fields::FieldsMut;
 use bytes::BytesMut;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
 /// What was read: the head, its framing, the body and the trailers of one in chunks, and what is left.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    head: Option<(StatusCode, HeaderMap, bool)>,
+    head: Option<Head>,
     framing: Option<Framing>,
     body: Vec<u8>,
     trailers: Option<HeaderMap>,
@@ -39,9 +40,9 @@ fn read(message: &[u8], piece: usize) -> Seen {
     };
     let mut pieces = message.chunks(piece);
     let mut from = BytesMut::new();
-    let mut looked_at = 0;
+    let (mut looked_at, mut fields) = (0, FieldsMut::default());
     let head = loop {
-        match head::take_response(&mut from, &mut looked_at) {
+        match take_response(&mut from, &mut looked_at, &mut fields) {
             Ok(Some(head)) => break head,
             Ok(None) => {}
             Err(_) => {
@@ -54,8 +55,8 @@ fn read(message: &[u8], piece: usize) -> Seen {
         };
         from.extend_from_slice(piece);
     };
-    let framing = Framing::of(&Method::GET, head.status, &head.fields);
-    seen.head = Some((head.status, head.fields, head.keep_alive));
+    let framing = head.framing(&Method::GET);
+    seen.head = Some(head);
     seen.failed = framing.is_err();
     seen.framing = framing.ok();
     if seen.framing != Some(Framing::Chunked) {

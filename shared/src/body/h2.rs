@@ -1,5 +1,6 @@
 //! Bodies of HTTP/2 streams.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -8,6 +9,8 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
+
+use crate::pace::{Least, Pace};
 
 /// What an HTTP/2 peer sends, as an HTTP body.
 ///
@@ -80,14 +83,18 @@ impl Body for FromH2 {
     }
 }
 
-/// Sends `body` and the end of the message. Says how many bytes of data were sent.
+/// Sends `body` and the end of the message, to a peer of this `pace`. Says how many bytes of data were sent.
 ///
 /// Safe to drop: what was not sent resets the stream.
 ///
 /// # Errors
 ///
 /// [`SendError`]; the stream was reset then.
-pub async fn send<B>(body: B, to: &mut SendStream<Bytes>) -> Result<u64, SendError<B::Error>>
+pub async fn send<B>(
+    body: B,
+    to: &mut SendStream<Bytes>,
+    mut pace: Pace,
+) -> Result<u64, SendError<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
@@ -111,7 +118,7 @@ where
             Ok(data) => {
                 sent += data.len() as u64;
                 let end = body.is_end_stream();
-                send_data(data, end, to).await.map_err(SendError::Stopped)?;
+                send_paced(data, end, to, &mut pace).await?;
                 if end {
                     reset.armed = false;
                     return Ok(sent);
@@ -138,13 +145,27 @@ where
 ///
 /// Whatever HTTP/2 says; a reset by the peer is an error.
 pub async fn send_data(
-    mut data: Bytes,
+    data: Bytes,
     end: bool,
     to: &mut SendStream<Bytes>,
 ) -> Result<(), h2::Error> {
+    let sent = send_paced(data, end, to, &mut Pace::new(Least::NOTHING)).await;
+    sent.map_err(|error: SendError<Infallible>| match error {
+        SendError::Stopped(error) => error,
+        SendError::Slow => Reason::CANCEL.into(),
+        SendError::Body(never) => match never {},
+    })
+}
+
+async fn send_paced<E>(
+    mut data: Bytes,
+    end: bool,
+    to: &mut SendStream<Bytes>,
+    pace: &mut Pace,
+) -> Result<(), SendError<E>> {
     if data.is_empty() {
         return if end {
-            to.send_data(data, true)
+            to.send_data(data, true).map_err(SendError::Stopped)
         } else {
             Ok(())
         };
@@ -152,15 +173,19 @@ pub async fn send_data(
     while !data.is_empty() {
         to.reserve_capacity(data.len());
         let capacity = poll_fn(|cx| match to.poll_capacity(cx) {
-            Poll::Ready(Some(capacity)) => Poll::Ready(capacity),
-            Poll::Ready(None) => Poll::Ready(Err(Reason::CANCEL.into())),
-            Poll::Pending => to.poll_reset(cx).map(|reset| Err(stopped(reset))),
+            Poll::Ready(Some(capacity)) => Poll::Ready(capacity.map_err(SendError::Stopped)),
+            Poll::Ready(None) => Poll::Ready(Err(SendError::Stopped(Reason::CANCEL.into()))),
+            Poll::Pending => match to.poll_reset(cx) {
+                Poll::Ready(reset) => Poll::Ready(Err(SendError::Stopped(stopped(reset)))),
+                Poll::Pending => pace.poll_late(cx).map(|()| Err(SendError::Slow)),
+            },
         })
         .await?;
         let piece = data.split_to(capacity.min(data.len()));
+        pace.moved(piece.len());
         if !piece.is_empty() {
             let last = end && data.is_empty();
-            to.send_data(piece, last)?;
+            to.send_data(piece, last).map_err(SendError::Stopped)?;
         }
     }
     Ok(())
@@ -175,6 +200,9 @@ pub enum SendError<E> {
     /// The HTTP/2 peer took no more.
     #[error("the HTTP/2 stream was given up")]
     Stopped(#[source] h2::Error),
+    /// The HTTP/2 peer took nothing for too long.
+    #[error("the HTTP/2 peer does not read")]
+    Slow,
 }
 
 struct ResetOnDrop<'a> {

@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderMap};
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
+use crate::length::Length;
 use crate::stream::{PartError, Parts};
 use crate::wire::code::Reset;
+use crate::wire::fields::Fields;
 use crate::wire::frame::{FrameError, Part};
 
 /// The body that follows a head on a stream.
@@ -17,10 +18,10 @@ use crate::wire::frame::{FrameError, Part};
 /// Dropped before its end it tells the peer to stop.
 #[derive(Debug)]
 pub struct FromStream {
-    parts: Parts,
+    parts: Box<Parts>,
     done: bool,
     /// They are kept until the end was read: whoever takes trailers does not ask for more.
-    trailers: Option<HeaderMap>,
+    trailers: Option<Fields>,
     /// What was read while looking for the end.
     ahead: Option<Box<Result<Option<Part>, PartError>>>,
     /// Bytes still to come, when the head declared a length.
@@ -30,7 +31,7 @@ pub struct FromStream {
 impl FromStream {
     /// The rest of `parts`, whose head was read. `end` is the head's own word that nothing
     /// follows; `declared` is its `Content-Length`, which the body must then have exactly.
-    pub fn new(parts: Parts, end: bool, declared: Option<u64>) -> Self {
+    pub fn new(parts: Box<Parts>, end: bool, declared: Option<u64>) -> Self {
         Self {
             parts,
             done: end,
@@ -104,7 +105,7 @@ impl Body for FromStream {
                 self.done = true;
                 self.trailers
                     .take()
-                    .map(|fields| Ok(Frame::trailers(fields)))
+                    .map(|fields| Ok(Frame::trailers(fields.to_map())))
             }
             Ok(Some(_)) => Some(Err(self.fail(PartError::from(FrameError::Truncated).into()))),
             Err(error) => Some(Err(self.fail(error.into()))),
@@ -143,7 +144,7 @@ pub enum BodyError {
     Length,
 }
 
-/// The length that a head declares for its body, if it declares one that is a number.
-pub fn declared_length(fields: &HeaderMap) -> Option<u64> {
-    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The length that a head declares for its body, if it declares one and no other.
+pub fn declared_length(fields: &Fields) -> Option<u64> {
+    Length::of(fields).ok()?.declared()
 }

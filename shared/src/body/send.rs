@@ -1,7 +1,7 @@
 //! An HTTP body as frames on a stream.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +12,8 @@ use tokio::task::coop::consume_budget;
 use crate::chunks::Chunks;
 use crate::quic::WriteError;
 use crate::stream::SendHalf;
-use crate::wire::frame::{self, HeadTooLarge};
+use crate::wire::fields::{Fields, HeadTooLarge};
+use crate::wire::frame;
 
 /// Sends `head`, then `body` in frames, then the end, and finishes the stream. Says how many bytes
 /// of data were sent.
@@ -25,11 +26,14 @@ use crate::wire::frame::{self, HeadTooLarge};
 /// # Errors
 ///
 /// [`SendError`]; the stream is then neither finished nor reset.
-pub async fn send<B>(head: BytesMut, body: B, to: &mut SendHalf) -> Result<u64, SendError<B::Error>>
+pub async fn send<B>(
+    head: BytesMut,
+    mut body: Pin<&mut B>,
+    to: &mut SendHalf,
+) -> Result<u64, SendError<B::Error>>
 where
     B: Body<Data = Bytes>,
 {
-    let mut body = pin!(body);
     let mut out = Chunks::new(head);
     let mut sent = 0;
     loop {
@@ -77,7 +81,7 @@ fn push(out: &mut Chunks, frame: Frame<Bytes>) -> Result<u64, HeadTooLarge> {
         Ok(data) => data,
         Err(frame) => {
             if let Ok(trailers) = frame.into_trailers() {
-                frame::put_trailers(out.small(), &trailers)?;
+                frame::put_trailers(out.small(), &Fields::try_from(&trailers)?)?;
             }
             return Ok(0);
         }

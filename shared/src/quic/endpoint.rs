@@ -3,15 +3,21 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
-use super::congestion::Closing;
+use super::carrier::{Carriers, Hub, Line};
+use super::congestion::Congestion;
+use super::gate::Gate;
+use super::keys::Keys;
 use super::socket::Udp;
 use super::steer::{self, ConnectionIds, Place};
 use super::tuning::{self, Way, Window};
+use super::visitor::{self, HTTP3};
 use super::{Connection, Lost, route};
 use crate::wire::code::Close;
 
@@ -20,6 +26,16 @@ use crate::wire::code::Close;
 pub struct Dialer {
     endpoint: quinn::Endpoint,
     window: Window,
+    congestion: Congestion,
+    keep_alive: Option<Duration>,
+    /// The first socket, if it is one of UDP.
+    udp: Option<Arc<Udp>>,
+    /// What UDP sockets are bound to.
+    home: SocketAddr,
+    /// Whether it goes through a carrier.
+    is_carried: Arc<AtomicBool>,
+    /// The one that those of its connections come from.
+    gate: Gate,
 }
 
 impl Dialer {
@@ -29,26 +45,69 @@ impl Dialer {
     ///
     /// [`EndpointError::Bind`].
     pub fn bind(remote: SocketAddr) -> Result<Self, EndpointError> {
-        let local: SocketAddr = match remote {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
+        let socket = Udp::new(socket(home(remote), Sharing::No)?).map_err(EndpointError::Start)?;
+        Ok(Self {
+            udp: Some(socket.clone()),
+            ..Self::on(socket, remote, false)?
+        })
+    }
+
+    /// Goes through a carrier to `remote`.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Start`].
+    pub fn over(line: &Line, remote: SocketAddr) -> Result<Self, EndpointError> {
+        Self::on(line.socket(), remote, true)
+    }
+
+    fn on(
+        socket: Arc<dyn quinn::AsyncUdpSocket>,
+        remote: SocketAddr,
+        is_carried: bool,
+    ) -> Result<Self, EndpointError> {
         // The peer hears what our network takes, and looks for no more.
         let way = Way::to(remote, Window::ByPath, route::mtu(remote));
         Ok(Self {
-            endpoint: endpoint(
-                tuning::endpoint(way.datagram),
-                None,
-                socket(local, Sharing::No)?,
-            )?,
+            endpoint: endpoint(tuning::endpoint(way.datagram), None, socket)?,
             window: Window::ByPath,
+            congestion: Congestion::default(),
+            keep_alive: Some(tuning::KEEP_ALIVE),
+            udp: None,
+            home: home(remote),
+            is_carried: Arc::new(AtomicBool::new(is_carried)),
+            gate: Gate::default(),
         })
+    }
+
+    /// Gives up an attempt without a word. The library would say that it is given up, and a relay that
+    /// has just come back would take that for the begin of a connection, and keep it until it idles out.
+    pub fn abandon(&self) {
+        if let Some(socket) = &self.udp {
+            socket.mute();
+        }
     }
 
     /// With another window than usual for the streams of connections that are dialled.
     #[must_use]
     pub fn with_window(self, window: Window) -> Self {
         Self { window, ..self }
+    }
+
+    /// Connections that are dialled are silent while nobody uses them: they end after
+    /// [`IDLE`](tuning::IDLE), and NATs on the way may forget them sooner.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self {
+            keep_alive: None,
+            ..self
+        }
+    }
+
+    /// With this congestion control for what is sent on connections that are dialled.
+    #[must_use]
+    pub fn with_congestion(self, congestion: Congestion) -> Self {
+        Self { congestion, ..self }
     }
 
     /// Dials `remote`, which must prove to be `server_name` as `tls` wants it proved. Safe to drop.
@@ -64,9 +123,9 @@ impl Dialer {
     ) -> Result<Connection, DialError> {
         let crypto = QuicClientConfig::try_from(tls).map_err(|_| DialError::NoCipher)?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-        let closing = Closing::default();
+        let gate = self.gate.sibling();
         let way = Way::to(remote, self.window, route::mtu(remote));
-        config.transport_config(tuning::agent(way, &closing));
+        config.transport_config(tuning::agent(way, self.congestion, &gate, self.keep_alive));
         let connecting = self
             .endpoint
             .connect_with(config, remote, server_name)
@@ -74,21 +133,39 @@ impl Dialer {
         let connection = connecting
             .await
             .map_err(|error| DialError::Lost(error.into()))?;
-        Ok(Connection::new(connection, way.window, closing))
+        Ok(Connection::new(connection, way.window, gate, None))
     }
 
-    /// Moves all connections to a fresh socket: they migrate.
+    /// Moves all connections to a fresh UDP socket: they migrate.
     ///
     /// # Errors
     ///
     /// [`EndpointError::Bind`]; then the old socket stays.
     pub fn rebind(&self) -> Result<(), EndpointError> {
-        let mut local = self.endpoint.local_addr().map_err(EndpointError::Start)?;
-        local.set_port(0);
-        let socket = Udp::new(socket(local, Sharing::No)?);
-        self.endpoint
-            .rebind_abstract(socket.map_err(EndpointError::Start)?)
-            .map_err(EndpointError::Start)
+        let socket = Udp::new(socket(self.home, Sharing::No)?).map_err(EndpointError::Start)?;
+        self.go(socket, false)
+    }
+
+    /// Moves all connections to a carrier: they migrate.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Start`]; then the old socket stays.
+    pub fn move_to(&self, line: &Line) -> Result<(), EndpointError> {
+        self.go(line.socket(), true)
+    }
+
+    fn go(
+        &self,
+        socket: Arc<dyn quinn::AsyncUdpSocket>,
+        is_carried: bool,
+    ) -> Result<(), EndpointError> {
+        let moved = self.endpoint.rebind_abstract(socket);
+        moved.map_err(EndpointError::Start)?;
+        if self.is_carried.swap(is_carried, Ordering::Relaxed) != is_carried {
+            self.gate.begin_anew();
+        }
+        Ok(())
     }
 
     /// The address of the socket.
@@ -108,7 +185,10 @@ pub struct Listener {
     endpoint: quinn::Endpoint,
     config: quinn::ServerConfig,
     window: Window,
-    closing: Closing,
+    congestion: Congestion,
+    gate: Gate,
+    carriers: Carriers,
+    requests: u32,
 }
 
 impl Listener {
@@ -120,13 +200,25 @@ impl Listener {
     pub fn bind(local: SocketAddr, tls: rustls::ServerConfig) -> Result<Self, EndpointError> {
         let config = server(tls)?;
         let socket = socket(local, Sharing::No)?;
-        Bound::new(socket, tuning::endpoint(tuning::MAX_DATAGRAM), config).listen()
+        Bound::new(0, socket, tuning::endpoint(tuning::MAX_DATAGRAM), config).listen()
     }
 
     /// With another window than usual for the streams of connections that are accepted.
     #[must_use]
     pub fn with_window(self, window: Window) -> Self {
         Self { window, ..self }
+    }
+
+    /// With this congestion control for what is sent on connections that are accepted.
+    #[must_use]
+    pub fn with_congestion(self, congestion: Congestion) -> Self {
+        Self { congestion, ..self }
+    }
+
+    /// Visitors may have so many requests open at once, each on its connection.
+    #[must_use]
+    pub fn with_requests(self, requests: u32) -> Self {
+        Self { requests, ..self }
     }
 
     /// The next peer that begins a handshake; `None` after [`close`](Self::close). Safe to drop.
@@ -136,13 +228,21 @@ impl Listener {
             incoming,
             config: self.config.clone(),
             window: self.window,
-            closing: self.closing.sibling(),
+            congestion: self.congestion,
+            gate: self.gate.sibling(),
+            carriers: self.carriers.clone(),
+            requests: self.requests,
         })
     }
 
     /// The address of the socket.
     pub fn local(&self) -> Option<SocketAddr> {
         self.endpoint.local_addr().ok()
+    }
+
+    /// Through which peers come whose networks let no UDP through.
+    pub fn carriers(&self) -> &Carriers {
+        &self.carriers
     }
 
     /// Refuses new connections from now on; those that exist go on.
@@ -152,7 +252,7 @@ impl Listener {
 
     /// Ends all connections.
     pub fn close(&self, code: Close, reason: &str) {
-        self.closing.endpoint();
+        self.gate.close_endpoint();
         self.endpoint
             .close(quinn::VarInt::from_u32(code.number()), reason.as_bytes());
     }
@@ -166,6 +266,7 @@ impl Listener {
 /// A listener's socket that no runtime drives yet.
 #[derive(Debug)]
 pub struct Bound {
+    shard: u16,
     socket: UdpSocket,
     endpoint: quinn::EndpointConfig,
     config: quinn::ServerConfig,
@@ -202,17 +303,27 @@ impl Bound {
             let place = Place { number, of: shards };
             let mut endpoint = tuning::endpoint(tuning::MAX_DATAGRAM);
             endpoint.cid_generator(move || Box::new(ConnectionIds(place)));
-            Self::new(socket, endpoint, config.clone())
+            Self::new(number, socket, endpoint, config.clone())
         });
         Ok(bound.collect())
     }
 
+    /// With keys that outlive this program, instead of fresh ones.
+    #[must_use]
+    pub fn with_keys(mut self, keys: &Keys) -> Self {
+        self.endpoint.reset_key(keys.reset.clone());
+        self.config.token_key(keys.token.clone());
+        self
+    }
+
     fn new(
+        shard: u16,
         socket: UdpSocket,
         endpoint: quinn::EndpointConfig,
         config: quinn::ServerConfig,
     ) -> Self {
         Self {
+            shard,
             socket,
             endpoint,
             config,
@@ -225,12 +336,18 @@ impl Bound {
     ///
     /// [`EndpointError::Start`].
     pub fn listen(self) -> Result<Listener, EndpointError> {
-        let endpoint = endpoint(self.endpoint, Some(self.config.clone()), self.socket)?;
+        let carriers = Carriers::new(self.shard);
+        let udp = Udp::new(self.socket).map_err(EndpointError::Start)?;
+        let socket = Hub::new(udp, carriers.clone());
+        let endpoint = endpoint(self.endpoint, Some(self.config.clone()), socket)?;
         Ok(Listener {
             endpoint,
+            carriers,
             config: self.config,
             window: Window::ByPath,
-            closing: Closing::default(),
+            congestion: Congestion::default(),
+            gate: Gate::default(),
+            requests: visitor::REQUESTS,
         })
     }
 
@@ -246,13 +363,17 @@ pub struct Incoming {
     incoming: quinn::Incoming,
     config: quinn::ServerConfig,
     window: Window,
-    closing: Closing,
+    congestion: Congestion,
+    gate: Gate,
+    carriers: Carriers,
+    requests: u32,
 }
 
 impl Incoming {
-    /// Where it says it is.
+    /// Where it says it is; for one behind a carrier, the other end of its TCP connection.
     pub fn remote(&self) -> SocketAddr {
-        self.incoming.remote_address()
+        let address = self.incoming.remote_address();
+        self.carriers.peer(address).unwrap_or(address)
     }
 
     /// Whether it has proved that it receives at that address.
@@ -271,25 +392,52 @@ impl Incoming {
         self.incoming.refuse();
     }
 
-    /// Finishes the handshake and says which protocol was agreed on. Safe to drop.
+    /// Finishes the handshake. Who agrees on [`HTTP3`] gets the bounds of a visitor, anybody else those of
+    /// an agent that has not said who it is. Safe to drop.
     ///
     /// # Errors
     ///
     /// [`Lost`] when the handshake fails.
-    pub async fn accept(self) -> Result<(Connection, Vec<u8>), Lost> {
+    pub async fn accept(self) -> Result<Accepted, Lost> {
+        let remote = self.remote();
         let mut config = self.config;
-        let remote = self.incoming.remote_address();
         let way = Way::to(remote, self.window, route::mtu(remote));
-        config.transport_config(tuning::relay(way, &self.closing));
-        let connection = self.incoming.accept_with(Arc::new(config))?.await?;
-        let protocol = connection
-            .handshake_data()
-            .and_then(|data| data.downcast::<HandshakeData>().ok())
-            .and_then(|data| data.protocol)
-            .unwrap_or_default();
-        let connection = Connection::new(connection, way.window, self.closing);
-        Ok((connection, protocol))
+        config.transport_config(tuning::relay(way, self.congestion, &self.gate));
+        let mut connecting = self.incoming.accept_with(Arc::new(config))?;
+        let data = connecting.handshake_data().await?;
+        let data = data.downcast::<HandshakeData>().ok();
+        let (protocol, server_name) = data.map_or_else(Default::default, |data| {
+            (data.protocol.unwrap_or_default(), data.server_name)
+        });
+        // Told before the handshake has ended, visitors know it when they begin to ask.
+        let (quic, finished) = connecting
+            .into_0rtt()
+            .map_err(|_| Lost::Transport("the handshake is not ours to answer".into()))?;
+        if protocol == HTTP3 {
+            visitor::limit(&quic, self.requests);
+        }
+        finished.await;
+        if let Some(error) = quic.close_reason() {
+            return Err(error.into());
+        }
+        let carriers = Some(self.carriers);
+        Ok(Accepted {
+            connection: Connection::new(quic, way.window, self.gate, carriers),
+            protocol,
+            server_name,
+        })
     }
+}
+
+/// A connection that a peer has made.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub connection: Connection,
+    /// What both ends speak (ALPN).
+    pub protocol: Vec<u8>,
+    /// The name that the peer asked for.
+    pub server_name: Option<String>,
 }
 
 /// Why there is no socket.
@@ -336,12 +484,19 @@ fn server(tls: rustls::ServerConfig) -> Result<quinn::ServerConfig, EndpointErro
 fn endpoint(
     config: quinn::EndpointConfig,
     server: Option<quinn::ServerConfig>,
-    socket: UdpSocket,
+    socket: Arc<dyn quinn::AsyncUdpSocket>,
 ) -> Result<quinn::Endpoint, EndpointError> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    let socket = Udp::new(socket).map_err(EndpointError::Start)?;
     quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
         .map_err(EndpointError::Start)
+}
+
+/// Where the system chooses the address to send from.
+fn home(remote: SocketAddr) -> SocketAddr {
+    match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
 }
 
 /// Whether other sockets may be bound to the same address.
@@ -372,7 +527,7 @@ fn socket(local: SocketAddr, sharing: Sharing) -> Result<UdpSocket, EndpointErro
 
 /// Asks for large kernel buffers. What the system grants is worth a line only for people who look
 /// into speed: tunnels work without.
-fn enlarge_buffers(socket: &Socket) {
+pub(super) fn enlarge_buffers(socket: &Socket) {
     drop(socket.set_recv_buffer_size(tuning::SOCKET_BUFFER));
     drop(socket.set_send_buffer_size(tuning::SOCKET_BUFFER));
     let granted = socket.recv_buffer_size().unwrap_or_default();
@@ -390,14 +545,3 @@ const MAX_INCOMING: usize = 1024;
 /// Bytes kept for one handshake that waits, and for all of them.
 const INCOMING_BUFFER: u64 = 16 << 10;
 const INCOMING_BUFFERS: u64 = 4 << 20;
-
-/// The UDP receive buffer that the system grants, in bytes: for checks that tell people.
-///
-/// # Errors
-///
-/// Whatever the system says.
-pub fn granted_receive_buffer() -> io::Result<usize> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    enlarge_buffers(&socket);
-    socket.recv_buffer_size()
-}

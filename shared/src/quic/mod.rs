@@ -1,25 +1,35 @@
 //! The only place that names the QUIC library: its settings, its certificates, its endpoints and
 //! its errors as the rest of the program sees them.
 
+pub mod capacity;
+pub mod carrier;
 mod congestion;
 pub mod endpoint;
-mod route;
+mod gate;
+pub mod keys;
+pub mod route;
 mod socket;
 mod steer;
 pub mod tls;
 pub mod tuning;
+mod visitor;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::VarInt;
 use thiserror::Error;
 
 pub use quinn::{RecvStream, SendStream};
 
+pub use self::congestion::{BadCongestion, Congestion};
 pub use self::steer::MAX_SHARDS;
+pub use self::visitor::{HTTP3, stream_number};
 
-use self::congestion::Closing;
+use self::carrier::Carriers;
+use self::gate::Gate;
 use crate::wire::code::{Close, Reset};
 
 /// One QUIC connection. Cheap to clone; the connection goes on until it is closed or every clone
@@ -28,15 +38,18 @@ use crate::wire::code::{Close, Reset};
 pub struct Connection {
     quic: quinn::Connection,
     window: u32,
-    closing: Closing,
+    gate: Gate,
+    /// Those that the peer may be behind, at the end that listens.
+    carriers: Option<Carriers>,
 }
 
 impl Connection {
-    fn new(quic: quinn::Connection, window: u32, closing: Closing) -> Self {
+    fn new(quic: quinn::Connection, window: u32, gate: Gate, carriers: Option<Carriers>) -> Self {
         Self {
             quic,
             window,
-            closing,
+            gate,
+            carriers,
         }
     }
 
@@ -60,7 +73,7 @@ impl Connection {
 
     /// Ends the connection at once: what is not delivered is lost, so drain streams first.
     pub fn close(&self, code: Close, reason: &str) {
-        self.closing.connection();
+        self.gate.close_connection();
         self.quic
             .close(VarInt::from_u32(code.number()), reason.as_bytes());
     }
@@ -83,14 +96,80 @@ impl Connection {
         self.quic.close_reason().map(Lost::from)
     }
 
-    /// Where the peer is now; it changes when the peer migrates.
+    /// Where the peer is now; it changes when the peer migrates. For one behind a carrier, the other
+    /// end of its TCP connection.
     pub fn remote(&self) -> SocketAddr {
-        self.quic.remote_address()
+        let address = self.quic.remote_address();
+        self.peer_of_carrier(address).unwrap_or(address)
+    }
+
+    /// How the peer is reached now, as the end that listens sees it; the other end knows what it
+    /// dialled.
+    pub fn transport(&self) -> Transport {
+        match self.peer_of_carrier(self.quic.remote_address()) {
+            Some(_) => Transport::Tcp,
+            None => Transport::Udp,
+        }
+    }
+
+    /// Keeps the carrier that is in use, if one is; see [`Carriers::sweep`].
+    pub fn keep_carrier(&self) {
+        if let Some(carriers) = &self.carriers {
+            carriers.note_use(self.quic.remote_address());
+        }
+    }
+
+    fn peer_of_carrier(&self, address: SocketAddr) -> Option<SocketAddr> {
+        self.carriers.as_ref()?.peer(address)
     }
 
     /// The smoothed round-trip time of the path in use.
     pub fn rtt(&self) -> Duration {
         self.quic.rtt()
+    }
+
+    /// What is known of the path in use.
+    pub fn path(&self) -> Path {
+        let stats = self.quic.stats();
+        Path {
+            received: stats.udp_rx.datagrams,
+            rtt: stats.path.rtt,
+            sent: stats.path.sent_packets,
+            lost: stats.path.lost_packets,
+        }
+    }
+
+    /// What packets have found out about the path in use.
+    pub fn packets(&self) -> Packets {
+        let stats = self.quic.stats();
+        Packets {
+            largest: stats.path.current_mtu,
+            probes: stats.path.sent_plpmtud_probes,
+            challenges: stats.frame_rx.path_challenge,
+        }
+    }
+
+    /// Whether the peer takes datagrams (RFC 9221).
+    pub fn takes_datagrams(&self) -> bool {
+        self.quic.max_datagram_size().is_some()
+    }
+
+    /// Sends a datagram at once, past a full congestion window; a few packets of what else waits to
+    /// be sent go with it. It may get lost, as when the peer takes none.
+    pub fn knock(&self, datagram: Bytes) {
+        self.gate.open_once();
+        if let Err(error) = self.quic.send_datagram(datagram) {
+            tracing::trace!(%error, "no datagram sent");
+        }
+    }
+
+    /// The next datagram that the peer sent. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`] when the connection ended.
+    pub async fn datagram(&self) -> Result<Bytes, Lost> {
+        self.quic.read_datagram().await.map_err(Lost::from)
     }
 
     /// How many bytes one stream may hold here that nobody reads.
@@ -104,6 +183,47 @@ impl Connection {
     pub fn lift_connection_window(&self) {
         self.quic.set_receive_window(VarInt::MAX);
     }
+}
+
+/// What QUIC's datagrams travel in.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Transport {
+    /// UDP, as QUIC is meant.
+    Udp,
+    /// A carrier: TLS over TCP, where UDP is blocked.
+    Tcp,
+}
+
+impl Transport {
+    /// As a word for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        })
+    }
+}
+
+/// What is known of the path in use.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// UDP datagrams of the peer that came so far, on this path and on those before.
+    pub received: u64,
+    /// The smoothed round-trip time.
+    pub rtt: Duration,
+    /// Packets that were sent, on this path and on those before.
+    pub sent: u64,
+    /// Those of them that did not arrive, as far as is known.
+    pub lost: u64,
 }
 
 /// Why a connection ended.
@@ -132,6 +252,18 @@ pub enum Lost {
     /// The handshake or the transport failed.
     #[error("{0}")]
     Transport(String),
+}
+
+/// What packets have found out about a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Packets {
+    /// The largest datagram that has got through so far, in bytes (RFC 8899).
+    pub largest: u16,
+    /// How many were sent to find that out.
+    pub probes: u64,
+    /// How often the peer asked whether we are where it sees us: it does when we seem to come from
+    /// another address than before (RFC 9000 section 9.3).
+    pub challenges: u64,
 }
 
 fn reason_suffix(reason: &str) -> String {
@@ -223,6 +355,7 @@ impl From<quinn::WriteError> for WriteError {
     }
 }
 
-pub(crate) fn reset_number(code: Reset) -> VarInt {
-    VarInt::from_u32(code.number())
+/// A code that is too large for QUIC, which none is, becomes the largest.
+pub(crate) fn code_number(code: u64) -> VarInt {
+    VarInt::from_u64(code).unwrap_or(VarInt::MAX)
 }

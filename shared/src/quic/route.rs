@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 /// The largest packet that the route to `remote` takes on its first hop, or as far as this machine
 /// knows, in bytes.
 #[cfg(target_os = "linux")]
-pub(super) fn mtu(remote: SocketAddr) -> Option<u32> {
+pub fn mtu(remote: SocketAddr) -> Option<u32> {
     use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
     use rustix::net::sockopt;
@@ -27,7 +27,7 @@ pub(super) fn mtu(remote: SocketAddr) -> Option<u32> {
 
 /// Other systems have no safe way to ask.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn mtu(_: SocketAddr) -> Option<u32> {
+pub fn mtu(_: SocketAddr) -> Option<u32> {
     None
 }
 

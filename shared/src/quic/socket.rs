@@ -25,6 +25,8 @@ pub(super) struct Udp {
     state: UdpSocketState,
     /// The kernel had no room for the last packet.
     is_full: AtomicBool,
+    /// Nothing leaves any more.
+    is_mute: AtomicBool,
 }
 
 impl Udp {
@@ -35,7 +37,13 @@ impl Udp {
             io: watch(socket, Interest::READABLE)?,
             state,
             is_full: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
         }))
+    }
+
+    /// Sends nothing from now on.
+    pub(super) fn mute(&self) {
+        self.is_mute.store(true, Ordering::Relaxed);
     }
 }
 
@@ -48,6 +56,9 @@ impl AsyncUdpSocket for Udp {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.is_mute.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let sent = self.state.send(self.io.get_ref().into(), transmit);
         if let Err(error) = &sent
             && error.kind() == io::ErrorKind::WouldBlock

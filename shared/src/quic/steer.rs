@@ -35,6 +35,17 @@ impl Place {
     }
 }
 
+/// Which of `of` places the datagram is for, if it says so: one of a connection that exists does. One
+/// that begins a connection (an Initial or 0-RTT packet, RFC 9000 section 17.2) may go anywhere.
+pub(super) fn shard(datagram: &[u8], of: u16) -> Option<u16> {
+    let id = match datagram {
+        [first, ..] if first & 0x80 == 0 => datagram.get(1..3)?,
+        [first, ..] if first & 0x20 != 0 => datagram.get(6..8)?,
+        _ => return None,
+    };
+    Some(u16::from_be_bytes([id[0], id[1]]) % of)
+}
+
 /// Makes connection ids that lead to one place. All else in them is random.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionIds(pub(super) Place);
@@ -170,6 +181,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_datagram_that_came_otherwise_leads_to_the_same_place() {
+        let mut ids = ConnectionIds(Place { number: 2, of: 3 });
+        let id = ids.generate_cid();
+        let short = [&[0x40], &id[..], &[0; 20]].concat();
+        let long = |kind: u8| [&[kind, 0, 0, 0, 1, 8], &id[..], &[0; 20]].concat();
+        assert_eq!(shard(&short, 3), Some(2));
+        assert_eq!(shard(&long(0xe0), 3), Some(2), "a handshake goes on");
+        for begins in [0xc0, 0xd0] {
+            assert_eq!(shard(&long(begins), 3), None);
+        }
+        for length in 0..3 {
+            assert_eq!(shard(&short[..length], 3), None);
+        }
+        assert_eq!(shard(&long(0xe0)[..7], 3), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{
     CryptoProvider, aws_lc_rs as aws, verify_tls12_signature, verify_tls13_signature,
 };
@@ -19,7 +20,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, ResolvesServerCert};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::Verifier;
 use thiserror::Error;
 
 /// The cryptography of both programs: AES-128-GCM first, which costs least on common processors,
@@ -50,22 +51,42 @@ pub enum Trust {
 ///
 /// [`TlsError`] when the machine's trust store or the given roots are unusable.
 pub fn client(trust: &Trust, alpn: &[&[u8]]) -> Result<ClientConfig, TlsError> {
-    let builder =
-        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let mut config = match trust {
-        Trust::Platform => builder.with_platform_verifier()?.with_no_client_auth(),
+    client_by(verifier(trust)?, alpn)
+}
+
+/// What decides by `trust` about the certificate that a peer shows.
+///
+/// # Errors
+///
+/// [`TlsError`] when the machine's trust store or the given roots are unusable.
+pub fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    Ok(match trust {
+        Trust::Platform => Arc::new(Verifier::new(provider())?),
         Trust::Roots(certificates) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates {
                 roots.add(certificate.clone())?;
             }
-            builder.with_root_certificates(roots).with_no_client_auth()
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?
         }
-        Trust::Pin(pin) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(PinVerifier::new(*pin)))
-            .with_no_client_auth(),
-    };
+        Trust::Pin(pin) => Arc::new(PinVerifier::new(*pin)),
+    })
+}
+
+/// A TLS client configuration that offers `alpn` and leaves trust to `verifier`.
+///
+/// # Errors
+///
+/// [`TlsError`] when the provider supports no protocol version.
+pub fn client_by(
+    verifier: Arc<dyn ServerCertVerifier>,
+    alpn: &[&[u8]],
+) -> Result<ClientConfig, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(config)
 }
@@ -86,6 +107,8 @@ pub fn server(
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     // Early data can be replayed, and neither a hello nor a request may be.
     config.max_early_data_size = 0;
+    // The strongest that both know; a visitor's order would do as well, but scanners count it as a fault.
+    config.ignore_client_order = true;
     Ok(config)
 }
 
@@ -181,6 +204,9 @@ pub enum TlsError {
     /// The TLS library refused a certificate or a setting.
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),
+    /// The given roots cannot be used.
+    #[error("the certificates to trust cannot be used")]
+    Roots(#[from] VerifierBuilderError),
 }
 
 /// Accepts the one certificate with the pinned key. The handshake still proves that the peer owns

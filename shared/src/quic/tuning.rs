@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use super::congestion::{self, Closing};
+use super::congestion::{Congestion, factory};
+use super::gate::Gate;
 
 /// How many exchanges an agent takes at once. Each permitted stream costs its receiver a slot from
 /// the start (about 80 bytes), and a relay answers 503 above it.
@@ -69,14 +70,25 @@ const NEAR_START: u64 = 256 << 10;
 /// that does but reads nothing costs nothing here, since what its windows took is its own to keep.
 const SEND_WINDOW: u64 = 16 << 20;
 
+/// Bytes of datagrams that wait to be read, or to be sent: a few knocks and their bookkeeping. What
+/// comes on top takes the place of the oldest.
+const DATAGRAMS: usize = 512;
+
 /// The window of a connection whose peer has not yet proved itself, in bytes.
 const STRANGER_WINDOW: u32 = 64 << 10;
+
+/// The least time between two stateless resets of an endpoint: all agents of a relay that was killed hear
+/// theirs within a second, each with its first packet. A reset is smaller than the packet that it answers
+/// (RFC 9000 section 10.3.3), so what this bounds is work: five thousand a second take some per cent of a
+/// processor. A PING that keeps alive is large enough to be answered.
+const RESETS: Duration = Duration::from_micros(200);
 
 /// For an endpoint that receives datagrams of at most `datagram` bytes.
 pub(super) fn endpoint(datagram: u16) -> EndpointConfig {
     let mut config = EndpointConfig::default();
     // It fails only below 1200.
     drop(config.max_udp_payload_size(datagram));
+    config.min_reset_interval(RESETS);
     config
 }
 
@@ -116,39 +128,48 @@ impl Way {
     }
 }
 
-/// For the side that dials.
-pub(super) fn agent(way: Way, closing: &Closing) -> Arc<TransportConfig> {
-    let mut config = both(way, closing);
+/// For the side that dials, which makes itself heard every so often.
+pub(super) fn agent(
+    way: Way,
+    congestion: Congestion,
+    gate: &Gate,
+    keep_alive: Option<Duration>,
+) -> Arc<TransportConfig> {
+    let mut config = both(way, congestion, gate);
     config
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .keep_alive_interval(keep_alive)
         .max_concurrent_bidi_streams(VarInt::from_u32(EXCHANGES))
         .receive_window(VarInt::MAX);
     Arc::new(config)
 }
 
-/// For the side that listens. An agent opens one stream, so there is one slot.
-pub(super) fn relay(way: Way, closing: &Closing) -> Arc<TransportConfig> {
-    let mut config = both(way, closing);
+/// For the side that listens, which does not know yet who comes. An agent opens one stream, so there is one
+/// slot; HTTP/3 needs three of one direction, and clients give up that may not open them at once.
+pub(super) fn relay(way: Way, congestion: Congestion, gate: &Gate) -> Arc<TransportConfig> {
+    let mut config = both(way, congestion, gate);
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(3))
         .receive_window(VarInt::from_u32(STRANGER_WINDOW));
     Arc::new(config)
 }
 
-fn both(way: Way, closing: &Closing) -> TransportConfig {
+fn both(way: Way, congestion: Congestion, gate: &Gate) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     // The search must not begin above what our own network takes, nor does it above what the peer's
     // takes, which the peer says: on a 1500-byte path every size that is too large costs it three
     // lost probes.
     mtu.upper_bound(way.datagram);
+    let usual = congestion.controllers(way.start);
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(IDLE.try_into().ok())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(way.window))
         .send_window(SEND_WINDOW)
-        .datagram_receive_buffer_size(None)
-        .congestion_controller_factory(congestion::factory(way.start, closing))
+        .datagram_receive_buffer_size(Some(DATAGRAMS))
+        .datagram_send_buffer_size(DATAGRAMS)
+        .congestion_controller_factory(factory(usual, gate))
         .mtu_discovery_config(Some(mtu));
     config
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
+use super::inbox::{Inbox, InboxState};
 use super::varint::{self, Malformed};
 
 /// The longest payload of one message, in bytes.
@@ -47,6 +48,15 @@ pub enum Message {
         /// The number of the ping.
         number: u64,
     },
+    /// Agent: an older session of mine goes on beside this one, until what is in flight on it ends.
+    Keep {
+        /// The number of the older session.
+        session: u64,
+    },
+    /// Agent: keep requests for the tunnel that I claim next when they cannot be served.
+    Inbox(Inbox),
+    /// Relay: this is what became of that wish.
+    InboxState(InboxState),
 }
 
 /// Who an agent is, and the proof of it.
@@ -229,6 +239,18 @@ impl Message {
                 payload.number(*number);
                 PONG
             }
+            Self::Keep { session } => {
+                payload.number(*session);
+                KEEP
+            }
+            Self::Inbox(inbox) => {
+                inbox.encode(&mut payload)?;
+                INBOX
+            }
+            Self::InboxState(state) => {
+                state.encode(&mut payload)?;
+                INBOX_STATE
+            }
         };
         if payload.0.len() > MAX_MESSAGE {
             return Err(TooLong);
@@ -316,6 +338,11 @@ fn decode_payload(kind: u64, mut from: Bytes) -> Result<Option<Message>, Malform
         PONG => Message::Pong {
             number: varint::get(&mut from)?,
         },
+        KEEP => Message::Keep {
+            session: varint::get(&mut from)?,
+        },
+        INBOX => Message::Inbox(Inbox::decode(&mut from)?),
+        INBOX_STATE => Message::InboxState(InboxState::decode(&mut from)?),
         _ => return Ok(None),
     };
     if from.has_remaining() {
@@ -335,19 +362,19 @@ fn array<const N: usize>(from: &mut Bytes) -> Result<[u8; N], Malformed> {
     Ok(bytes)
 }
 
-fn text(from: &mut Bytes) -> Result<String, Malformed> {
+pub(super) fn text(from: &mut Bytes) -> Result<String, Malformed> {
     let bytes = varint::get_bytes(from, MAX_TEXT, "a text is too long")?;
     String::from_utf8(bytes.into()).map_err(|_| Malformed::Invalid("a text is not UTF-8"))
 }
 
-struct Payload(BytesMut);
+pub(super) struct Payload(BytesMut);
 
 impl Payload {
-    fn number(&mut self, number: u64) {
+    pub(super) fn number(&mut self, number: u64) {
         varint::put(&mut self.0, number);
     }
 
-    fn text(&mut self, text: &str) -> Result<(), TooLong> {
+    pub(super) fn text(&mut self, text: &str) -> Result<(), TooLong> {
         if text.len() > MAX_TEXT {
             return Err(TooLong);
         }
@@ -365,6 +392,9 @@ const GOODBYE: u64 = 0x06;
 const DRAIN: u64 = 0x07;
 const PING: u64 = 0x08;
 const PONG: u64 = 0x09;
+const KEEP: u64 = 0x0a;
+const INBOX: u64 = 0x0b;
+const INBOX_STATE: u64 = 0x0c;
 
 #[cfg(test)]
 mod tests {
@@ -372,6 +402,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::inbox::Causes;
 
     fn message() -> impl Strategy<Value = Message> {
         let number = 0..=varint::MAX;
@@ -419,7 +450,33 @@ mod tests {
                 .clone()
                 .prop_map(|grace_ms| Message::Drain { grace_ms }),
             number.clone().prop_map(|number| Message::Ping { number }),
-            number.prop_map(|number| Message::Pong { number }),
+            number.clone().prop_map(|number| Message::Pong { number }),
+            number.clone().prop_map(|session| Message::Keep { session }),
+            (
+                number.clone(),
+                number.clone(),
+                number.clone(),
+                vec(".{0,20}", 0..4)
+            )
+                .prop_map(|(tunnel, causes, ack_within_ms, patterns)| {
+                    Message::Inbox(Inbox {
+                        tunnel,
+                        causes: Causes(causes),
+                        status: 202,
+                        ack_within_ms,
+                        parallel: 1,
+                        patterns,
+                    })
+                }),
+            (number, any::<bool>(), ".{0,20}").prop_map(|(waiting, open, message)| {
+                Message::InboxState(InboxState {
+                    tunnel: 1,
+                    open,
+                    waiting,
+                    dead: 2,
+                    message,
+                })
+            }),
         ]
     }
 

@@ -5,10 +5,10 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName};
 use thiserror::Error;
 
-use super::head::{self, MAX_HEAD};
+use super::fields::{Fields, HeadTooLarge, MAX_HEAD};
+use super::head;
 use super::varint::{self, Malformed};
 
 const DATA: u8 = 0x00;
@@ -24,7 +24,6 @@ const END: u8 = 0x05;
 ///
 /// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
 pub fn put_request(to: &mut BytesMut, head: &head::Request) -> Result<(), HeadTooLarge> {
-    check_fields(&head.fields)?;
     put_section(to, REQUEST, |to| head.encode(to))
 }
 
@@ -34,7 +33,6 @@ pub fn put_request(to: &mut BytesMut, head: &head::Request) -> Result<(), HeadTo
 ///
 /// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
 pub fn put_response(to: &mut BytesMut, head: &head::Response) -> Result<(), HeadTooLarge> {
-    check_fields(&head.fields)?;
     let kind = if is_interim(head.status) {
         INTERIM
     } else {
@@ -48,9 +46,8 @@ pub fn put_response(to: &mut BytesMut, head: &head::Response) -> Result<(), Head
 /// # Errors
 ///
 /// [`HeadTooLarge`] when the peer would refuse it; then nothing was appended.
-pub fn put_trailers(to: &mut BytesMut, fields: &HeaderMap) -> Result<(), HeadTooLarge> {
-    check_fields(fields)?;
-    put_section(to, TRAILERS, |to| head::encode_fields(fields, to))
+pub fn put_trailers(to: &mut BytesMut, fields: &Fields) -> Result<(), HeadTooLarge> {
+    put_section(to, TRAILERS, |to| fields.encode(to))
 }
 
 /// Appends the header of a data frame; `len` bytes of data must follow it on the stream.
@@ -68,15 +65,6 @@ pub fn put_end(to: &mut impl BufMut) {
 pub fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
-
-/// The section is above the protocol's limits.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error(
-    "head or trailers are above {MAX_HEAD} bytes, {max} fields, or {name} bytes in a name",
-    max = head::MAX_FIELDS,
-    name = head::MAX_NAME
-)]
-pub struct HeadTooLarge;
 
 /// The bytes of the stream are not what the protocol allows.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -117,7 +105,7 @@ pub enum Part {
     /// Some bytes of the body, in the memory in which they arrived.
     Data(Bytes),
     /// The trailers; the end follows.
-    Trailers(HeaderMap),
+    Trailers(Fields),
     /// The message is whole.
     End,
 }
@@ -148,7 +136,7 @@ enum Expect {
 #[derive(Debug)]
 enum Frame {
     /// The header of a frame, as far as it has come.
-    Header(BytesMut),
+    Header(Start),
     /// Bytes of data still to come.
     Data(u64),
     /// A section that is gathered because it came in several chunks.
@@ -159,13 +147,21 @@ enum Frame {
     },
 }
 
+/// The start of a frame's header, while it is incomplete.
+#[derive(Debug, Default)]
+struct Start {
+    /// A type and the longest length.
+    bytes: [u8; 9],
+    len: usize,
+}
+
 impl Reader {
     /// A reader at the start of a stream.
     pub fn new(side: Side) -> Self {
         Self {
             side,
             expect: Expect::Head,
-            frame: Frame::Header(BytesMut::new()),
+            frame: Frame::Header(Start::default()),
             chunk: Bytes::new(),
         }
     }
@@ -202,7 +198,7 @@ impl Reader {
                         },
                     };
                 }
-                Frame::Data(0) => self.frame = Frame::Header(BytesMut::new()),
+                Frame::Data(0) => self.frame = Frame::Header(Start::default()),
                 Frame::Data(left) => {
                     if self.chunk.is_empty() {
                         return Ok(None);
@@ -226,7 +222,7 @@ impl Reader {
                         }
                         bytes.split().freeze()
                     };
-                    self.frame = Frame::Header(BytesMut::new());
+                    self.frame = Frame::Header(Start::default());
                     return self.section(kind, payload).map(Some);
                 }
             }
@@ -282,8 +278,7 @@ impl Reader {
             }
             TRAILERS => {
                 self.expect = Expect::End;
-                let mut payload = payload;
-                let fields = head::decode_fields(&mut payload).map_err(whole)?;
+                let fields = Fields::decode(payload).map_err(whole)?;
                 Ok(Part::Trailers(fields))
             }
             _ => {
@@ -300,8 +295,8 @@ impl Reader {
 }
 
 /// Takes type and length of a frame; `start` keeps them while they are incomplete.
-fn take_header(start: &mut BytesMut, chunk: &mut Bytes) -> Option<(u8, u64)> {
-    if start.is_empty() {
+fn take_header(start: &mut Start, chunk: &mut Bytes) -> Option<(u8, u64)> {
+    if start.len == 0 {
         let mut ahead: &[u8] = chunk;
         let kind = ahead.get_u8();
         if let Ok(len) = varint::get(&mut ahead) {
@@ -310,10 +305,12 @@ fn take_header(start: &mut BytesMut, chunk: &mut Bytes) -> Option<(u8, u64)> {
             return Some((kind, len));
         }
     }
-    while chunk.has_remaining() {
-        start.put_u8(chunk.get_u8());
-        if let Ok(len) = varint::get(&mut &start[1..]) {
-            return Some((start[0], len));
+    // It is whole before it is full.
+    while chunk.has_remaining() && start.len < start.bytes.len() {
+        start.bytes[start.len] = chunk.get_u8();
+        start.len += 1;
+        if let Ok(len) = varint::get(&mut &start.bytes[1..start.len]) {
+            return Some((start.bytes[0], len));
         }
     }
     None
@@ -325,13 +322,6 @@ fn whole(error: Malformed) -> FrameError {
         Malformed::Incomplete => Malformed::Invalid("section is shorter than its parts"),
         invalid @ Malformed::Invalid(_) => invalid,
     })
-}
-
-fn check_fields(fields: &HeaderMap) -> Result<(), HeadTooLarge> {
-    let short = |name: &HeaderName| name.as_str().len() <= head::MAX_NAME;
-    (fields.len() <= head::MAX_FIELDS && fields.keys().all(short))
-        .then_some(())
-        .ok_or(HeadTooLarge)
 }
 
 /// Appends a frame whose length is known only after its payload: four bytes are kept for it.

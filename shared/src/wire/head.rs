@@ -1,22 +1,15 @@
-//! Request heads, response heads and trailers as compact binary.
+//! Request heads and response heads as compact binary.
 //!
 //! Fields keep their order, their repeats and the exact bytes of their values. The target keeps the
 //! exact bytes that the visitor sent. Values that are read share memory with the received bytes.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
-use super::table::{self, Code, Entry};
+use super::fields::{Fields, MAX_HEAD};
 use super::varint::{self, Malformed};
-
-/// The largest encoded head or trailer section, in bytes.
-pub const MAX_HEAD: usize = 64 << 10;
-/// The most fields of one head or trailer section.
-pub const MAX_FIELDS: usize = 256;
-/// The longest name of a field, in bytes.
-pub const MAX_NAME: usize = 256;
 
 /// The head of a request, as it travels from relay to agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +27,7 @@ pub struct Request {
     /// The protocol that the visitor wants to switch to (`Upgrade`, or `:protocol` of RFC 8441).
     pub protocol: Option<HeaderValue>,
     /// Header fields without the hop-by-hop ones and without `Host`.
-    pub fields: HeaderMap,
+    pub fields: Fields,
     /// True when nothing follows the head.
     pub end: bool,
 }
@@ -59,7 +52,7 @@ impl Request {
         if let Some(protocol) = &self.protocol {
             varint::put_bytes(to, protocol.as_bytes());
         }
-        encode_fields(&self.fields, to);
+        self.fields.encode(to);
     }
 
     /// Reads a head that fills `from`.
@@ -101,7 +94,7 @@ impl Request {
             authority,
             target,
             protocol,
-            fields: decode_fields(&mut from)?,
+            fields: Fields::decode(from)?,
             end: flags & END != 0,
         })
     }
@@ -113,7 +106,7 @@ pub struct Response {
     /// The status, 100 to 999.
     pub status: StatusCode,
     /// Header fields without the hop-by-hop ones.
-    pub fields: HeaderMap,
+    pub fields: Fields,
     /// True when nothing follows the head.
     pub end: bool,
 }
@@ -123,7 +116,7 @@ impl Response {
     pub fn encode(&self, to: &mut BytesMut) {
         to.put_u8(u8::from(self.end) * END);
         varint::put(to, self.status.as_u16().into());
-        encode_fields(&self.fields, to);
+        self.fields.encode(to);
     }
 
     /// Reads a head that fills `from`.
@@ -142,62 +135,10 @@ impl Response {
             .ok_or(Malformed::Invalid("not a status"))?;
         Ok(Self {
             status,
-            fields: decode_fields(&mut from)?,
+            fields: Fields::decode(from)?,
             end: flags & END != 0,
         })
     }
-}
-
-/// Appends encoded fields: trailers, or the last part of a head.
-pub fn encode_fields(fields: &HeaderMap, to: &mut BytesMut) {
-    varint::put(to, fields.len() as u64);
-    for (name, value) in fields {
-        match table::code(name, value) {
-            Code::Field(code) => varint::put(to, code),
-            Code::Name(code) => {
-                varint::put(to, code);
-                varint::put_bytes(to, value.as_bytes());
-            }
-            Code::Literal => {
-                to.put_u8(0);
-                varint::put_bytes(to, name.as_str().as_bytes());
-                varint::put_bytes(to, value.as_bytes());
-            }
-        }
-    }
-}
-
-/// Reads fields that fill `from`.
-///
-/// # Errors
-///
-/// [`Malformed`] when they are invalid, too many, or followed by more bytes.
-pub fn decode_fields(from: &mut Bytes) -> Result<HeaderMap, Malformed> {
-    let count = varint::get(from)?;
-    if count > MAX_FIELDS as u64 {
-        return Err(Malformed::Invalid("too many fields"));
-    }
-    let mut fields = HeaderMap::with_capacity(count as usize);
-    for _ in 0..count {
-        let (name, value) = match varint::get(from)? {
-            0 => {
-                let text = varint::get_bytes(from, MAX_NAME, "name of a field is too long")?;
-                let name = HeaderName::from_bytes(&text)
-                    .map_err(|_| Malformed::Invalid("not a name of a field"))?;
-                (name, get_value(from)?)
-            }
-            code => match table::entry(code) {
-                Some(Entry::Name(name)) => (name.clone(), get_value(from)?),
-                Some(Entry::Field(name, value)) => (name.clone(), value.clone()),
-                None => return Err(Malformed::Invalid("unknown field code")),
-            },
-        };
-        fields.append(name, value);
-    }
-    if from.has_remaining() {
-        return Err(Malformed::Invalid("bytes after the last field"));
-    }
-    Ok(fields)
 }
 
 fn get_u8(from: &mut Bytes) -> Result<u8, Malformed> {
@@ -241,29 +182,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::fields::tests::fields;
     use super::*;
-
-    fn fields() -> impl Strategy<Value = HeaderMap> {
-        let name = prop_oneof![
-            "[a-z][a-z0-9-]{0,20}",
-            (0..table::NAMES.len()).prop_map(|at| table::NAMES[at].0.as_str().to_owned()),
-        ];
-        let value = prop_oneof![
-            vec(prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8], 0..80),
-            Just(b"application/json".to_vec()),
-            Just(b"0".to_vec()),
-        ];
-        vec((name, value), 0..20).prop_map(|pairs| {
-            let mut fields = HeaderMap::new();
-            for (name, value) in pairs {
-                fields.append(
-                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                    HeaderValue::from_bytes(&value).unwrap(),
-                );
-            }
-            fields
-        })
-    }
 
     fn request() -> impl Strategy<Value = Request> {
         (
@@ -318,10 +238,9 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes in vec(any::<u8>(), 0..300)) {
-            let mut bytes = Bytes::from(bytes);
+            let bytes = Bytes::from(bytes);
             drop(Request::decode(bytes.clone()));
-            drop(Response::decode(bytes.clone()));
-            drop(decode_fields(&mut bytes));
+            drop(Response::decode(bytes));
         }
     }
 
@@ -341,7 +260,7 @@ mod tests {
                 authority: HeaderValue::from_static("a"),
                 target: target.parse().unwrap(),
                 protocol: None,
-                fields: HeaderMap::new(),
+                fields: Fields::new(),
                 end: true,
             };
             let mut bytes = BytesMut::new();

@@ -6,41 +6,15 @@
 
 use std::sync::LazyLock;
 
-use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 /// What a code stands for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Entry {
     /// A name; the value follows as text.
-    Name(&'static HeaderName),
+    Name(&'static str),
     /// A whole field.
-    Field(&'static HeaderName, &'static HeaderValue),
-}
-
-/// How a field is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Code {
-    /// Name and value as text.
-    Literal,
-    /// This code, then the value as text.
-    Name(u64),
-    /// This code alone.
-    Field(u64),
-}
-
-/// The shortest way to write a field.
-pub fn code(name: &HeaderName, value: &HeaderValue) -> Code {
-    let text = name.as_str();
-    let same_length = INDEX.by_length.get(text.len()).map_or(&[][..], |at| at);
-    let Some(&at) = same_length.iter().find(|&&at| NAMES[at].0 == *name) else {
-        return Code::Literal;
-    };
-    let (_, values) = NAMES[at];
-    match values.iter().position(|known| *known == value.as_bytes()) {
-        Some(nth) => Code::Field((INDEX.first_field[at] + nth) as u64),
-        None => Code::Name(at as u64 + 1),
-    }
+    Field(&'static str, &'static str),
 }
 
 /// What `code` stands for, if it is in the table.
@@ -49,146 +23,252 @@ pub fn entry(code: u64) -> Option<Entry> {
     if let Some((name, _)) = NAMES.get(at) {
         return Some(Entry::Name(name));
     }
-    let (name, value) = INDEX.fields.get(at - NAMES.len())?;
+    let (name, value) = FIELDS.get(at - NAMES.len())?;
     Some(Entry::Field(name, value))
 }
 
-struct Index {
-    /// Places in `NAMES`, by length of the name.
-    by_length: Vec<Vec<usize>>,
-    /// For each name, the code of its first known value.
-    first_field: Vec<usize>,
-    /// The fields behind the codes above the names.
-    fields: Vec<(HeaderName, HeaderValue)>,
+/// The code of a name, in upper or lower case; 0 if it has none.
+pub fn name_code(name: &[u8]) -> u8 {
+    let len = name.len();
+    if !(2..=LONGEST).contains(&len) {
+        return 0;
+    }
+    let code = CODES[slot(len, name[0], name[len - 2], name[len - 1])];
+    if code == 0 || text(code).len() != len {
+        return 0;
+    }
+    // All at a time, and of a length that the compiler knows.
+    let mut given = [b' '; LONGEST];
+    given[..len].copy_from_slice(name);
+    let same = |(one, other): (&u8, &u8)| (one | 0x20) == *other && *one >= b' ';
+    let pairs = given.iter().zip(&PADDED[usize::from(code) - 1]);
+    if pairs.fold(true, |all, pair| all & same(pair)) {
+        code
+    } else {
+        0
+    }
 }
 
-static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index {
-        by_length: Vec::new(),
-        first_field: Vec::new(),
-        fields: Vec::new(),
-    };
-    for (at, (name, values)) in NAMES.iter().enumerate() {
-        let length = name.as_str().len();
-        if index.by_length.len() <= length {
-            index.by_length.resize(length + 1, Vec::new());
+/// The code of a name in lower case, for constants; 0 if it has none.
+pub(super) const fn lower_name_code(name: &str) -> u8 {
+    let name = name.as_bytes();
+    let mut code = NAMES.len() as u8;
+    while code > 0 {
+        let known = text(code);
+        let mut at = 0;
+        while at < known.len() && at < name.len() && known[at] == name[at] {
+            at += 1;
         }
-        index.by_length[length].push(at);
-        index.first_field.push(NAMES.len() + 1 + index.fields.len());
-        for value in *values {
-            // Without a copy there is no count of references, which all threads would write.
-            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from_static(value)) {
-                index.fields.push((name.clone(), value));
-            }
+        if at == known.len() && at == name.len() {
+            break;
         }
+        code -= 1;
     }
-    index
+    code
+}
+
+/// The code of a whole field, whose name has the code `name`, if it has one.
+pub fn whole(name: u8, value: &[u8]) -> Option<u8> {
+    let at = usize::from(name).checked_sub(1)?;
+    let mut values = NAMES[at].1.iter();
+    let nth = values.position(|known| known.as_bytes() == value)?;
+    Some(FIRST_FIELDS[at] + nth as u8)
+}
+
+/// What each code from 1 on stands for, for maps of fields. None of it has a count of references, which all
+/// threads would write.
+pub(super) static HEADERS: LazyLock<Vec<(HeaderName, Option<HeaderValue>)>> = LazyLock::new(|| {
+    (1..)
+        .map_while(entry)
+        .map(|entry| match entry {
+            Entry::Name(name) => (HeaderName::from_static(name), None),
+            Entry::Field(name, value) => {
+                let value = HeaderValue::from_static(value);
+                (HeaderName::from_static(name), Some(value))
+            }
+        })
+        .collect()
 });
 
+/// The name of a code that is one of a name.
+const fn text(code: u8) -> &'static [u8] {
+    NAMES[code as usize - 1].0.as_bytes()
+}
+
+/// Where in [`CODES`] a name is.
+const fn slot(len: usize, first: u8, before: u8, last: u8) -> usize {
+    // The bit is all in which upper and lower case differ.
+    let key = u32::from_be_bytes([last | 0x20, before | 0x20, first | 0x20, len as u8]);
+    (key.wrapping_mul(SPREAD) >> 24) as usize
+}
+
+/// The code of each name, where [`slot`] says.
+static CODES: [u8; 256] = {
+    let mut codes = [0; 256];
+    let mut code = 1;
+    while code <= NAMES.len() {
+        let name = text(code as u8);
+        let len = name.len();
+        assert!(2 <= len && len <= LONGEST);
+        let slot = slot(len, name[0], name[len - 2], name[len - 1]);
+        assert!(codes[slot] == 0, "two names have one slot");
+        codes[slot] = code as u8;
+        code += 1;
+    }
+    codes
+};
+
+/// The names, filled up with spaces.
+static PADDED: [[u8; LONGEST]; COUNT] = {
+    let mut padded = [[b' '; LONGEST]; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        let name = NAMES[at].0.as_bytes();
+        let mut nth = 0;
+        while nth < name.len() {
+            padded[at][nth] = name[nth];
+            nth += 1;
+        }
+        at += 1;
+    }
+    padded
+};
+
+/// For each name, the code of its first known value.
+static FIRST_FIELDS: [u8; COUNT] = {
+    let mut first = [0; COUNT];
+    let (mut at, mut next) = (0, NAMES.len() + 1);
+    while at < NAMES.len() {
+        first[at] = next as u8;
+        next += NAMES[at].1.len();
+        at += 1;
+    }
+    first
+};
+
+/// The fields behind the codes above the names.
+static FIELDS: [(&str, &str); WHOLE] = {
+    let mut fields = [("", ""); WHOLE];
+    let (mut at, mut next) = (0, 0);
+    while at < NAMES.len() {
+        let (name, values) = NAMES[at];
+        let mut nth = 0;
+        while nth < values.len() {
+            fields[next] = (name, values[nth]);
+            next += 1;
+            nth += 1;
+        }
+        at += 1;
+    }
+    fields
+};
+
+/// How many values have codes of their own.
+const WHOLE: usize = {
+    let (mut at, mut sum) = (0, 0);
+    while at < NAMES.len() {
+        sum += NAMES[at].1.len();
+        at += 1;
+    }
+    sum
+};
+
+/// How many names there are.
+const COUNT: usize = 62;
+/// With it no two names of the table have one slot.
+const SPREAD: u32 = 0xb6d3_82f7;
+/// No name of the table is longer.
+const LONGEST: usize = 32;
+
 /// Names in the order of their codes, from 1 on, each with the values that have codes of their own.
-pub static NAMES: [(HeaderName, &[&[u8]]); 62] = [
-    (header::ACCEPT, &[b"*/*", b"application/json"]),
+pub static NAMES: [(&str, &[&str]); COUNT] = [
+    ("accept", &["*/*", "application/json"]),
     (
-        header::ACCEPT_ENCODING,
+        "accept-encoding",
         &[
-            b"gzip, deflate, br",
-            b"gzip, deflate, br, zstd",
-            b"gzip, deflate",
-            b"gzip",
-            b"identity",
+            "gzip, deflate, br",
+            "gzip, deflate, br, zstd",
+            "gzip, deflate",
+            "gzip",
+            "identity",
         ],
     ),
-    (header::ACCEPT_LANGUAGE, &[b"en-US,en;q=0.9"]),
-    (header::ACCEPT_RANGES, &[b"bytes"]),
-    (header::ACCESS_CONTROL_ALLOW_ORIGIN, &[b"*"]),
-    (header::AGE, &[]),
-    (header::AUTHORIZATION, &[]),
+    ("accept-language", &["en-US,en;q=0.9"]),
+    ("accept-ranges", &["bytes"]),
+    ("access-control-allow-origin", &["*"]),
+    ("age", &[]),
+    ("authorization", &[]),
+    ("cache-control", &["no-cache", "no-store", "max-age=0"]),
+    ("content-disposition", &[]),
+    ("content-encoding", &["gzip", "br"]),
+    ("content-language", &[]),
+    ("content-length", &["0"]),
+    ("content-range", &[]),
+    ("content-security-policy", &[]),
     (
-        header::CACHE_CONTROL,
-        &[b"no-cache", b"no-store", b"max-age=0"],
-    ),
-    (header::CONTENT_DISPOSITION, &[]),
-    (header::CONTENT_ENCODING, &[b"gzip", b"br"]),
-    (header::CONTENT_LANGUAGE, &[]),
-    (header::CONTENT_LENGTH, &[b"0"]),
-    (header::CONTENT_RANGE, &[]),
-    (header::CONTENT_SECURITY_POLICY, &[]),
-    (
-        header::CONTENT_TYPE,
+        "content-type",
         &[
-            b"application/json",
-            b"application/json; charset=utf-8",
-            b"application/x-www-form-urlencoded",
-            b"application/octet-stream",
-            b"application/grpc",
-            b"text/html; charset=utf-8",
-            b"text/html",
-            b"text/plain; charset=utf-8",
-            b"text/plain",
-            b"text/css",
-            b"text/javascript",
-            b"text/event-stream",
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/x-www-form-urlencoded",
+            "application/octet-stream",
+            "application/grpc",
+            "text/html; charset=utf-8",
+            "text/html",
+            "text/plain; charset=utf-8",
+            "text/plain",
+            "text/css",
+            "text/javascript",
+            "text/event-stream",
         ],
     ),
-    (header::COOKIE, &[]),
-    (header::DATE, &[]),
-    (header::ETAG, &[]),
-    (header::EXPECT, &[b"100-continue"]),
-    (header::EXPIRES, &[]),
-    (header::FORWARDED, &[]),
-    (header::IF_MATCH, &[]),
-    (header::IF_MODIFIED_SINCE, &[]),
-    (header::IF_NONE_MATCH, &[]),
-    (header::IF_RANGE, &[]),
-    (header::LAST_MODIFIED, &[]),
-    (header::LINK, &[]),
-    (header::LOCATION, &[]),
-    (header::ORIGIN, &[]),
-    (header::PRAGMA, &[b"no-cache"]),
-    (HeaderName::from_static("priority"), &[]),
-    (header::RANGE, &[]),
-    (header::REFERER, &[]),
-    (header::RETRY_AFTER, &[]),
-    (HeaderName::from_static("sec-ch-ua"), &[]),
-    (HeaderName::from_static("sec-ch-ua-mobile"), &[b"?0", b"?1"]),
-    (HeaderName::from_static("sec-ch-ua-platform"), &[]),
-    (
-        HeaderName::from_static("sec-fetch-dest"),
-        &[b"document", b"empty", b"script"],
-    ),
-    (
-        HeaderName::from_static("sec-fetch-mode"),
-        &[b"navigate", b"cors", b"no-cors"],
-    ),
-    (
-        HeaderName::from_static("sec-fetch-site"),
-        &[b"none", b"same-origin", b"cross-site"],
-    ),
-    (HeaderName::from_static("sec-fetch-user"), &[b"?1"]),
-    (header::SEC_WEBSOCKET_ACCEPT, &[]),
-    (header::SEC_WEBSOCKET_EXTENSIONS, &[]),
-    (header::SEC_WEBSOCKET_KEY, &[]),
-    (header::SEC_WEBSOCKET_PROTOCOL, &[]),
-    (header::SEC_WEBSOCKET_VERSION, &[b"13"]),
-    (header::SERVER, &[]),
-    (header::SET_COOKIE, &[]),
-    (header::STRICT_TRANSPORT_SECURITY, &[]),
-    (header::TE, &[b"trailers"]),
-    (HeaderName::from_static("traceparent"), &[]),
-    (header::TRAILER, &[]),
-    (header::UPGRADE_INSECURE_REQUESTS, &[b"1"]),
-    (header::USER_AGENT, &[]),
-    (header::VARY, &[b"Accept-Encoding"]),
-    (header::VIA, &[]),
-    (header::WWW_AUTHENTICATE, &[]),
-    (HeaderName::from_static("x-forwarded-for"), &[]),
-    (HeaderName::from_static("x-forwarded-host"), &[]),
-    (
-        HeaderName::from_static("x-forwarded-proto"),
-        &[b"http", b"https"],
-    ),
-    (HeaderName::from_static("x-powered-by"), &[b"Express"]),
-    (HeaderName::from_static("x-request-id"), &[]),
+    ("cookie", &[]),
+    ("date", &[]),
+    ("etag", &[]),
+    ("expect", &["100-continue"]),
+    ("expires", &[]),
+    ("forwarded", &[]),
+    ("if-match", &[]),
+    ("if-modified-since", &[]),
+    ("if-none-match", &[]),
+    ("if-range", &[]),
+    ("last-modified", &[]),
+    ("link", &[]),
+    ("location", &[]),
+    ("origin", &[]),
+    ("pragma", &["no-cache"]),
+    ("priority", &[]),
+    ("range", &[]),
+    ("referer", &[]),
+    ("retry-after", &[]),
+    ("sec-ch-ua", &[]),
+    ("sec-ch-ua-mobile", &["?0", "?1"]),
+    ("sec-ch-ua-platform", &[]),
+    ("sec-fetch-dest", &["document", "empty", "script"]),
+    ("sec-fetch-mode", &["navigate", "cors", "no-cors"]),
+    ("sec-fetch-site", &["none", "same-origin", "cross-site"]),
+    ("sec-fetch-user", &["?1"]),
+    ("sec-websocket-accept", &[]),
+    ("sec-websocket-extensions", &[]),
+    ("sec-websocket-key", &[]),
+    ("sec-websocket-protocol", &[]),
+    ("sec-websocket-version", &["13"]),
+    ("server", &[]),
+    ("set-cookie", &[]),
+    ("strict-transport-security", &[]),
+    ("te", &["trailers"]),
+    ("traceparent", &[]),
+    ("trailer", &[]),
+    ("upgrade-insecure-requests", &["1"]),
+    ("user-agent", &[]),
+    ("vary", &["Accept-Encoding"]),
+    ("via", &[]),
+    ("www-authenticate", &[]),
+    ("x-forwarded-for", &[]),
+    ("x-forwarded-host", &[]),
+    ("x-forwarded-proto", &["http", "https"]),
+    ("x-powered-by", &["Express"]),
+    ("x-request-id", &[]),
 ];
 
 #[cfg(test)]
@@ -203,10 +283,16 @@ mod tests {
             codes += 1;
             match entry {
                 Entry::Name(name) => {
-                    let odd = HeaderValue::from_static("a value that no table has");
-                    assert_eq!(code(name, &odd), Code::Name(number));
+                    let known = name_code(name.as_bytes());
+                    assert_eq!(u64::from(known), number);
+                    assert_eq!(name_code(name.to_uppercase().as_bytes()), known);
+                    assert_eq!(lower_name_code(name), known);
+                    assert_eq!(whole(known, b"a value that no table has"), None);
                 }
-                Entry::Field(name, value) => assert_eq!(code(name, value), Code::Field(number)),
+                Entry::Field(name, value) => {
+                    let written = whole(name_code(name.as_bytes()), value.as_bytes());
+                    assert_eq!(written, Some(number as u8));
+                }
             }
         }
         let values: usize = NAMES.iter().map(|(_, values)| values.len()).sum();
@@ -217,10 +303,13 @@ mod tests {
     #[test]
     fn names_are_written_with_one_byte() {
         assert!(NAMES.len() < 64);
-        let unknown = HeaderName::from_static("x-hub-signature-256");
-        assert_eq!(
-            code(&unknown, &HeaderValue::from_static("x")),
-            Code::Literal
-        );
+        let similar = ["content_type", "content\rtype", "te ", "t\x05", "accept\0"];
+        for unknown in ["x-hub-signature-256", "", "t", "tf"]
+            .into_iter()
+            .chain(similar)
+        {
+            assert_eq!(name_code(unknown.as_bytes()), 0, "{unknown}");
+        }
+        assert_eq!(whole(0, b"x"), None);
     }
 }
