@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use adit_shared::body::recv::{FromStream, declared_length};
+use adit_shared::body::recv::FromStream;
 use adit_shared::pump::QuicSource;
 use adit_shared::quic::{Lost, ReadError, WriteError};
 use adit_shared::stall::{Account, Reader};
 use adit_shared::stream::{PartError, Parts, SendHalf};
 use adit_shared::wire::code::Reset;
-use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part};
+use adit_shared::wire::fields::HeadTooLarge;
+use adit_shared::wire::frame::{self, FrameError, Part};
 use adit_shared::wire::head;
 use bytes::BytesMut;
 use futures_util::future::AbortHandle;
@@ -20,12 +21,12 @@ use tokio::sync::OwnedSemaphorePermit;
 #[derive(Debug)]
 pub struct Exchange {
     send: SendHalf,
-    parts: Parts,
+    parts: Box<Parts>,
     slot: Slot,
 }
 
 impl Exchange {
-    pub(crate) fn new(send: SendHalf, parts: Parts, slot: Slot) -> Self {
+    pub(crate) fn new(send: SendHalf, parts: Box<Parts>, slot: Slot) -> Self {
         Self { send, parts, slot }
     }
 
@@ -59,6 +60,12 @@ impl Slot {
     pub fn watch(&self, left: Option<u64>, cut: &AbortHandle) -> Option<Reader> {
         self.account.watch(left, cut)
     }
+
+    /// Watches whether the agent takes what comes of a request's body; no more than `window` bytes of it
+    /// can wait here. When what waits is too much, `cut` is used.
+    pub fn watch_upload(&self, window: u32, cut: &AbortHandle) -> Option<Reader> {
+        self.account.watch_within(window, None, cut)
+    }
 }
 
 /// Encodes a request head.
@@ -75,7 +82,7 @@ pub fn encode(head: &head::Request) -> Result<BytesMut, ExchangeError> {
 /// The half of an exchange that carries the response.
 #[derive(Debug)]
 pub struct Response {
-    parts: Parts,
+    parts: Box<Parts>,
     slot: Slot,
 }
 
@@ -93,11 +100,16 @@ impl Response {
         }
     }
 
-    /// What follows the final `head` of an answer to `method`.
-    pub fn body(self, head: &head::Response, method: &Method) -> Body {
+    /// The exchange's place among those of its agent.
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// What follows the final `head` of an answer to `method`, which declares a `length` or none.
+    pub fn body(self, head: &head::Response, length: Option<u64>, method: &Method) -> Body {
         // A declared length says nothing where there is no body (RFC 9110 section 8.6).
         let bodiless = *method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED;
-        let declared = declared_length(&head.fields).filter(|_| !bodiless);
+        let declared = length.filter(|_| !bodiless);
         Body {
             stream: FromStream::new(self.parts, head.end, declared),
             slot: self.slot,

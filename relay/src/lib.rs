@@ -9,14 +9,19 @@
 //! - [`exchange`]: one request and its response over one stream;
 //! - [`session`], [`sessions`]: agents' connections;
 //! - [`route`]: from a host to the session that serves it;
+//! - [`queue`]: requests that are kept for agents that are away;
+//! - [`addresses`]: what each address has of the relay;
 //! - [`forward`]: one request from top to bottom;
 //! - [`edge`]: what visitors meet;
+//! - [`acme`]: certificates, ordered and renewed;
 //! - [`join`]: how agents come in;
 //! - [`admin`]: what operators look at;
 //! - `shard`: the part of it that runs on one thread;
 //! - [`run`]: all of it, started and drained;
 //! - [`command`]: what the `relay` program can do besides serving.
 
+pub mod acme;
+pub mod addresses;
 pub mod admin;
 pub mod args;
 pub mod auth;
@@ -27,6 +32,7 @@ pub mod exchange;
 pub mod forward;
 pub mod join;
 pub mod metrics;
+pub mod queue;
 pub mod route;
 pub mod run;
 pub mod session;

@@ -32,8 +32,12 @@ fn main() -> ExitCode {
     })
 }
 
+/// What is logged unless somebody says otherwise. The libraries warn of whatever a stranger sends them, as
+/// often as it is sent.
+const LOG: &str = "info,h2=error,quinn_proto=error";
+
 fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    telemetry::init(config.log_format, "info");
+    telemetry::init(config.log_format, LOG);
     check_files(config.limits.visitors);
     if let Some(file) = &config.file {
         let _ = writeln!(
@@ -85,7 +89,7 @@ fn announce(ready: &Ready, json: bool) -> io::Result<()> {
             "quic": text(ready.quic),
             "admin": text(ready.admin),
             "domain": ready.domain.as_str(),
-            "pin": ready.pin.to_string(),
+            "pin": ready.pin.map(|pin| pin.to_string()),
             "ca": ready.ca,
         });
         writeln!(out, "{line}")?;
@@ -117,8 +121,8 @@ fn ready_line(ready: &Ready) -> String {
     // On this machine the agent finds a CA by itself, where it usually is.
     let usual = local_state_dir().map(|dir| dir.join("ca.pem")).ok();
     let is_found = ready.mode == Mode::Local && ready.ca == usual;
-    if ready.needs_pin && !is_found {
-        line.push_str(&format!(" --pin {}", ready.pin));
+    if let Some(pin) = ready.pin.filter(|_| ready.needs_pin && !is_found) {
+        line.push_str(&format!(" --pin {pin}"));
     }
     if !ready.open {
         line.push_str(" --token-file FILE");

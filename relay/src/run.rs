@@ -9,34 +9,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_shared::name::Host;
+use adit_shared::quic::HTTP3;
+use adit_shared::quic::carrier::Carriers;
 use adit_shared::quic::endpoint::{Bound, EndpointError, Listener};
+use adit_shared::quic::keys::{Keys, SECRET};
 use adit_shared::quic::tls::{self, Pin, TlsError};
 use adit_shared::stall::{Stalls, TICK};
 use adit_shared::task::Tasks;
 use adit_shared::wire;
 use adit_shared::wire::code::Close;
 use futures_util::future::{join_all, select_all};
+use http::HeaderValue;
+use ipnet::IpNet;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{Span, debug, info, warn};
+use tracing::{Span, debug, info, info_span, warn};
 
+use crate::acme::{AcmeError, Keeper};
+use crate::addresses::Addresses;
 use crate::admin::Admin;
 use crate::auth::Auth;
-use crate::config::{Config, Mode};
+use crate::config::{Certificate, Config, Mode};
 use crate::edge::neighbours::Neighbours;
+use crate::edge::proxied::Proxies;
 use crate::edge::tcp::{self, Role};
-use crate::edge::tls::{CertificateError, Certificates};
+use crate::edge::tls::{CertificateError, Certificates, challenge};
+use crate::forward::allowance::Allowance;
+use crate::forward::notice::Notice;
 use crate::join::{self, Site};
 use crate::metrics::Report;
+use crate::queue::{self, InboxError, Inboxes};
 use crate::route::{self, KNOWN, Owner, Routes};
 use crate::sessions::Sessions;
 use crate::shard::{Common, Doors, Shard, ShardError, Thread};
-use crate::store::{self, Store, StoreError, names};
+use crate::store::{self, Store, StoreError, names, secrets};
 
-/// A relay that runs in this process. To end it, see [`Relay::drain`]. Dropped, it loses the shards
-/// that have threads of their own, and goes on with the first.
+/// A relay that runs in this process. To end it, see [`Relay::drain`]. Dropped, it is gone at once:
+/// what is in flight is cut, and nobody is told.
 #[derive(Debug)]
 pub struct Relay {
     ready: Ready,
@@ -63,8 +74,8 @@ pub struct Ready {
     pub admin: Option<SocketAddr>,
     /// The domain under which names live.
     pub domain: Host,
-    /// The pin of the certificate that agents see.
-    pub pin: Pin,
+    /// The pin of the certificate that agents see; none when an authority issues it, since its key changes.
+    pub pin: Option<Pin>,
     /// The file of the development CA, if that is in use.
     pub ca: Option<PathBuf>,
     /// Whether an agent may not know the certificate otherwise: it is the development CA's, or that
@@ -90,47 +101,86 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
     };
     let certificates = Arc::new(Certificates::load(&config)?);
     let routes = remember(&config, &store).await?;
+    let inboxes = match &config.inbox {
+        Some(limits) => Inboxes::open(&config.state_dir, limits.clone(), routes.clone())?,
+        None => Inboxes::off(),
+    };
     let admin = config.admin.map(|address| {
         let bound = tcp::bind(address).and_then(TcpListener::from_std);
         bound.map_err(|error| StartError::Bind("admin", address, error))
     });
     let admin = admin.transpose()?;
-    let doors = doors(&config, &certificates)?;
+    let keys = keys(&store).await?;
+    let notice = notice(&config, &store).await?;
+    let doors = doors(&config, &certificates, &keys)?;
     let ready = ready(&config, &doors[0], admin.as_ref(), &certificates);
+    let house = Tasks::default();
+    let (keeper, acme) = match (&config.certificate, certificates.issued()) {
+        (Certificate::Acme(how), Some(issued)) => {
+            let started = Keeper::start(&config, how, &store, issued, &routes, &house);
+            let (keeper, acme) = started.await?;
+            (Some(keeper), Some(acme))
+        }
+        _ => (None, None),
+    };
     let common = Common {
         auth,
         routes,
         sessions: Sessions::default(),
         store,
-        tls: Arc::new(tls::server(certificates.clone(), &[b"h2", b"http/1.1"])?),
+        inboxes,
+        tls: Arc::new(tls::server(
+            certificates.clone(),
+            &protocols(&config, acme.is_some()),
+        )?),
         certificates,
+        acme,
         stalls: Stalls::new(config.limits.stalls()),
         site: Arc::new(site(&ready)),
         plain: plain(&ready),
+        notice,
+        alternative: ready.quic.and_then(http3_at),
         trusted_proxies: config.trusted_proxies.clone(),
+        proxies: Proxies::new(config.proxy_protocol.clone()),
         limits: config.limits.clone(),
         drain_grace: config.drain_grace,
+        congestion: config.congestion,
+        addresses: Addresses::new(config.limits.per_address(), speaking_for_many(&config)),
+        allowance: Arc::new(Allowance::new(config.limits.exchanges)),
         connections: Arc::new(Semaphore::new(config.limits.visitors)),
         handshakes: Arc::new(Semaphore::new(config.limits.agents_handshaking)),
+        carriers: Arc::new(Semaphore::new(config.limits.carriers)),
         visitors: Tasks::default(),
         agents: Tasks::default(),
     };
     let shards = start_shards(&common, doors).await?;
-    let house = Tasks::default();
+    if let Some(keeper) = keeper {
+        house.spawn(info_span!("acme"), keeper.run());
+    }
+    house.spawn(Span::none(), common.inboxes.clone().watch(house.clone()));
     let work = watch_stalls(common.stalls.clone(), house.clone());
     house.spawn(Span::none(), work);
     if config.quic.is_some() {
         let (auth, sessions) = (common.auth.clone(), common.sessions.clone());
         let work = join::watch_tokens(auth, sessions, common.agents.clone());
         house.spawn(Span::none(), work);
+        let listeners = shards.iter().filter_map(|shard| shard.quic.as_ref());
+        let carriers = listeners.map(|quic| quic.carriers().clone()).collect();
+        let patience = config.limits.hello_timeout + CARRIER_CHECK;
+        let work = watch_carriers(carriers, common.sessions.clone(), patience, house.clone());
+        house.spawn(Span::none(), work);
     }
     if let Some(listener) = admin {
         let metrics: Vec<_> = shards.iter().map(|shard| shard.metrics.clone()).collect();
+        let mut limits = config.limits.list().to_vec();
+        limits.extend(config.inbox.iter().flat_map(queue::Limits::list));
         let admin = Admin {
             routes: common.routes.clone(),
             sessions: common.sessions,
             stalls: common.stalls,
-            metrics: Report::new(&metrics, &config.limits.list()),
+            issued: common.certificates.issued().cloned(),
+            metrics: Report::new(&metrics, &limits),
+            inboxes: common.inboxes.clone(),
             domain: config.domain,
             serving: common.visitors.clone(),
             tasks: house.clone(),
@@ -143,6 +193,7 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
             common.routes,
             common.store,
             common.certificates,
+            common.addresses,
             house.clone(),
         ),
     );
@@ -180,8 +231,34 @@ async fn undo(common: &Common, shards: Vec<Shard>, error: ShardError) -> StartEr
     error.into()
 }
 
+/// The keys that agents of before this start know.
+async fn keys(store: &Store) -> Result<Keys, StartError> {
+    Ok(Keys::of(&secret(store, "quic").await?))
+}
+
+/// What visitors of before this start have seen counts after it too.
+async fn notice(config: &Config, store: &Store) -> Result<Option<Arc<Notice>>, StartError> {
+    if !config.notice {
+        return Ok(None);
+    }
+    let secret = secret(store, "notice").await?;
+    Ok(Some(Arc::new(Notice::new(&secret, config.domain.clone()))))
+}
+
+async fn secret(store: &Store, name: &'static str) -> Result<[u8; SECRET], StartError> {
+    let mut fresh = [0; SECRET];
+    aws_lc_rs::rand::fill(&mut fresh).map_err(|_| StartError::Random)?;
+    Ok(store
+        .call(move |db| secrets::get_or_put(db, name, &fresh))
+        .await?)
+}
+
 /// Binds the sockets of all shards.
-fn doors(config: &Config, certificates: &Arc<Certificates>) -> Result<Vec<Doors>, StartError> {
+fn doors(
+    config: &Config,
+    certificates: &Arc<Certificates>,
+    keys: &Keys,
+) -> Result<Vec<Doors>, StartError> {
     let shards = config.shards;
     let bind = |what, address: Option<SocketAddr>| match address {
         Some(address) => tcp::bind_group(address, shards)
@@ -193,9 +270,10 @@ fn doors(config: &Config, certificates: &Arc<Certificates>) -> Result<Vec<Doors>
     let https: Vec<_> = bind("https", config.https)?;
     let quic: Vec<_> = match config.quic {
         Some(address) => {
-            let tls = tls::server(certificates.clone(), &[wire::ALPN])?;
+            let tls = tls::server(certificates.clone(), &[wire::ALPN, HTTP3])?;
             let bound = Bound::group(address, shards, tls)?;
-            bound.into_iter().map(Some).collect()
+            let bound = bound.into_iter().map(|bound| bound.with_keys(keys));
+            bound.map(Some).collect()
         }
         None => none(shards),
     };
@@ -210,6 +288,20 @@ fn doors(config: &Config, certificates: &Arc<Certificates>) -> Result<Vec<Doors>
     });
     Ok(doors.collect())
 }
+
+/// What may be spoken at the port for visitors. Agents come there where UDP is blocked, and an authority
+/// that looks who has the name.
+fn protocols(config: &Config, is_asked: bool) -> Vec<&'static [u8]> {
+    let mut protocols: Vec<&[u8]> = vec![b"h2", b"http/1.1"];
+    if config.quic.is_some() {
+        protocols.push(wire::CARRIER_ALPN);
+    }
+    if is_asked {
+        protocols.push(challenge::PROTOCOL);
+    }
+    protocols
+}
+
 fn none<T>(shards: u16) -> Vec<Option<T>> {
     (0..shards).map(|_| None).collect()
 }
@@ -233,6 +325,18 @@ fn ready(
         mode: config.mode,
         open: config.open,
     }
+}
+
+/// Networks whose connections are not one visitor's each.
+fn speaking_for_many(config: &Config) -> Vec<IpNet> {
+    let (proxies, balancers) = (&config.trusted_proxies, &config.proxy_protocol);
+    proxies.iter().chain(balancers).copied().collect()
+}
+
+/// What visitors over TLS are told of HTTP/3 (RFC 9114 section 3.1.1).
+fn http3_at(quic: SocketAddr) -> Option<HeaderValue> {
+    let port = quic.port();
+    HeaderValue::try_from(format!("h3=\":{port}\"; ma=86400")).ok()
 }
 
 /// A public relay has no use for cleartext visitors, unless it has nothing else for them.
@@ -278,7 +382,13 @@ async fn remember(config: &Config, store: &Store) -> Result<Routes, StartError> 
 }
 
 /// Forgets what nobody uses any more, and renews certificates, until the tasks are stopped.
-async fn keep_house(routes: Routes, store: Store, certificates: Arc<Certificates>, tasks: Tasks) {
+async fn keep_house(
+    routes: Routes,
+    store: Store,
+    certificates: Arc<Certificates>,
+    addresses: Addresses,
+    tasks: Tasks,
+) {
     let mut ticks = interval(HOUSEKEEPING);
     loop {
         tokio::select! {
@@ -286,6 +396,7 @@ async fn keep_house(routes: Routes, store: Store, certificates: Arc<Certificates
             () = tasks.stopped() => return,
             _ = ticks.tick() => {}
         }
+        addresses.sweep();
         for host in routes.sweep() {
             certificates.forget(&host);
         }
@@ -332,6 +443,32 @@ async fn watch_stalls(stalls: Stalls, tasks: Tasks) {
     }
 }
 
+/// Closes connections of agents that no session has used for `patience`, until the tasks are stopped.
+async fn watch_carriers(
+    carriers: Vec<Carriers>,
+    sessions: Sessions,
+    patience: Duration,
+    tasks: Tasks,
+) {
+    let mut ticks = interval(CARRIER_CHECK);
+    loop {
+        tokio::select! {
+            biased;
+            () = tasks.stopped() => return,
+            _ = ticks.tick() => {}
+        }
+        if carriers.iter().all(|carriers| carriers.count() == 0) {
+            continue;
+        }
+        for session in sessions.list() {
+            session.connection().keep_carrier();
+        }
+        for carriers in &carriers {
+            carriers.sweep(patience);
+        }
+    }
+}
+
 impl Relay {
     /// Where it can be reached.
     pub fn ready(&self) -> &Ready {
@@ -351,7 +488,7 @@ impl Relay {
 
     /// Ends the relay: agents are told to go elsewhere, nothing new is taken, what is in flight may
     /// finish within the grace period. True when all of it did.
-    pub async fn drain(self) -> bool {
+    pub async fn drain(mut self) -> bool {
         info!(grace = ?self.grace, "draining");
         // Agents first: they can look for another relay while requests finish.
         self.agents.stop();
@@ -366,7 +503,9 @@ impl Relay {
         // Agents should hear it, but one that is gone must not hold us up. No socket of the group may
         // be closed before all have said so.
         drop(timeout(FAREWELL, join_all(self.quic().map(Listener::wait_idle))).await);
-        let threads = self.shards.into_iter().filter_map(|shard| shard.thread);
+        join_all(self.quic().map(|quic| quic.carriers().end(FAREWELL))).await;
+        let shards = std::mem::take(&mut self.shards).into_iter();
+        let threads = shards.filter_map(|shard| shard.thread);
         drop(timeout(FAREWELL, join_all(threads.map(Thread::end))).await);
         info!(clean, "drained");
         clean
@@ -377,15 +516,32 @@ impl Relay {
     }
 }
 
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.visitors.abort();
+        self.agents.abort();
+        self.house.abort();
+    }
+}
+
 /// Why a relay does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The database cannot be used.
     #[error("cannot use the state database")]
     Store(#[from] StoreError),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes for a key")]
+    Random,
+    /// What is kept for agents cannot be used.
+    #[error("cannot use the database of kept requests")]
+    Inbox(#[from] InboxError),
     /// The certificate cannot be used.
     #[error("cannot use the certificate")]
     Certificate(#[from] CertificateError),
+    /// Certificates cannot be ordered.
+    #[error("cannot order certificates")]
+    Acme(#[from] AcmeError),
     /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
@@ -402,5 +558,7 @@ pub enum StartError {
 
 /// How often the house is kept.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
+/// How often the connections of agents that carry QUIC are looked through.
+const CARRIER_CHECK: Duration = Duration::from_secs(2);
 /// How long saying goodbye may take.
 const FAREWELL: Duration = Duration::from_secs(1);

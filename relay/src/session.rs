@@ -1,6 +1,7 @@
 //! One agent's authenticated connection, and the way to open exchanges on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use adit_shared::identity::Fingerprint;
@@ -10,10 +11,11 @@ use adit_shared::stall::Account;
 use adit_shared::stream::{Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Close;
 use adit_shared::wire::frame::Side;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::auth::TokenId;
 use crate::exchange::{Exchange, ExchangeError, Slot};
+use crate::metrics::{Metrics, Tally};
 
 /// One agent's authenticated connection.
 #[derive(Debug)]
@@ -33,9 +35,14 @@ pub struct Session {
     /// The number of the shard that its connection is on.
     pub shard: u16,
     connection: Connection,
+    superseded: Notify,
+    /// An older session of the same agent that goes on beside this one; 0 for none.
+    keeps: AtomicU64,
     slots: Arc<Semaphore>,
     slots_in_all: usize,
     account: Arc<Account>,
+    tally: Tally,
+    metrics: Arc<Metrics>,
 }
 
 /// What is known of an agent when it is welcomed.
@@ -55,12 +62,13 @@ pub struct Newcomer {
 
 impl Session {
     /// A session for an agent that proved itself on `connection`, which is on `shard`; what visitors
-    /// that stop reading hold of it is counted on `account`.
+    /// that stop reading hold of it is counted on `account`, its packets on `metrics`.
     pub fn new(
         newcomer: Newcomer,
         connection: Connection,
         account: Arc<Account>,
         shard: u16,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             id: SessionId::next(),
@@ -71,10 +79,19 @@ impl Session {
             since: SystemTime::now(),
             shard,
             connection,
+            superseded: Notify::new(),
+            keeps: AtomicU64::new(0),
             slots: Arc::new(Semaphore::new(newcomer.exchanges)),
             slots_in_all: newcomer.exchanges,
             account,
+            tally: Tally::default(),
+            metrics,
         }
+    }
+
+    /// Counts the packets that were sent and lost since the last time.
+    pub fn count_packets(&self) {
+        self.tally.count(&self.connection, &self.metrics);
     }
 
     /// Opens an exchange. Nothing is sent yet. Safe to drop.
@@ -85,9 +102,14 @@ impl Session {
     /// [`ExchangeError::Lost`].
     pub async fn open(&self) -> Result<Exchange, ExchangeError> {
         let slot = self.slots.clone().try_acquire_owned();
-        let slot = slot.map_err(|_| ExchangeError::Overload)?;
+        let slot = slot.map_err(|_| {
+            // Whoever comes next finds room, if somebody only keeps it.
+            self.account.make_room();
+            ExchangeError::Overload
+        })?;
         let (send, recv) = self.connection.open().await.map_err(ExchangeError::Lost)?;
-        let parts = Parts::new(RecvHalf::new(recv), Side::Response);
+        // Boxed, since it is handed on through many calls.
+        let parts = Box::new(Parts::new(RecvHalf::new(recv), Side::Response));
         let slot = Slot::new(slot, self.account.clone());
         Ok(Exchange::new(SendHalf::new(send), parts, slot))
     }
@@ -105,6 +127,32 @@ impl Session {
     /// Ends the session: every exchange on it is lost.
     pub fn close(&self, code: Close, reason: &str) {
         self.connection.close(code, reason);
+    }
+
+    /// The agent wants its `older` session to go on beside this one.
+    pub fn keep(&self, older: u64) {
+        self.keeps.store(older, Ordering::Relaxed);
+    }
+
+    /// Whether `older` goes on when this session takes its hosts over.
+    pub fn keeps(&self, older: &Self) -> bool {
+        let is_meant = u64::from(older.id) == self.keeps.load(Ordering::Relaxed);
+        is_meant && self.is_of_same_process(older)
+    }
+
+    /// Whether `other` is of the same agent process.
+    pub fn is_of_same_process(&self, other: &Self) -> bool {
+        (self.owner, self.instance) == (other.owner, other.instance)
+    }
+
+    /// A newer session of the same agent process serves its hosts now.
+    pub fn supersede(&self) {
+        self.superseded.notify_one();
+    }
+
+    /// Ends when the session was superseded; for one waiter. Safe to drop.
+    pub async fn superseded(&self) {
+        self.superseded.notified().await;
     }
 
     /// Ends when the session has ended. Safe to drop.

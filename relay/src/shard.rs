@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use adit_shared::quic::Congestion;
 use adit_shared::quic::endpoint::{Bound, EndpointError, Listener};
 use adit_shared::stall::Stalls;
 use adit_shared::task::Tasks;
+use http::HeaderValue;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -21,15 +23,23 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Span;
 
+use crate::acme::Acme;
+use crate::addresses::Addresses;
 use crate::auth::Auth;
 use crate::config::Limits;
+use crate::edge::carrier::Door;
+use crate::edge::http3;
 use crate::edge::neighbours::{Inbox, Neighbours};
-use crate::edge::serve::Service;
+use crate::edge::proxied::Proxies;
+use crate::edge::serve::{Patience, Service};
 use crate::edge::tcp::{self, Role};
 use crate::edge::tls::Certificates;
-use crate::forward::{Forward, HeadLimit};
+use crate::forward::allowance::Allowance;
+use crate::forward::notice::Notice;
+use crate::forward::{BodyLimit, Forward, HeadLimit, ROOM};
 use crate::join::{self, Join, Site};
 use crate::metrics::Metrics;
+use crate::queue::Inboxes;
 use crate::route::Routes;
 use crate::sessions::Sessions;
 use crate::store::Store;
@@ -41,21 +51,38 @@ pub(crate) struct Common {
     pub(crate) routes: Routes,
     pub(crate) sessions: Sessions,
     pub(crate) store: Store,
+    /// What is kept for agents that are away.
+    pub(crate) inboxes: Inboxes,
     pub(crate) certificates: Arc<Certificates>,
+    /// Who orders certificates, if the relay does that.
+    pub(crate) acme: Option<Acme>,
     /// What visitors that stopped reading hold.
     pub(crate) stalls: Stalls,
     pub(crate) site: Arc<Site>,
+    /// What browsers see first, if anything.
+    pub(crate) notice: Option<Arc<Notice>>,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Who says where the connections come from that they pass on.
+    pub(crate) proxies: Proxies,
     pub(crate) limits: Limits,
     pub(crate) drain_grace: Duration,
+    pub(crate) congestion: Congestion,
     /// What the listener without TLS does.
     pub(crate) plain: Role,
     /// What the one with TLS shows.
     pub(crate) tls: Arc<ServerConfig>,
+    /// Where visitors over TLS may come instead.
+    pub(crate) alternative: Option<HeaderValue>,
+    /// What each address has.
+    pub(crate) addresses: Addresses,
+    /// Requests in flight.
+    pub(crate) allowance: Arc<Allowance>,
     /// One permit for each visitor's connection.
     pub(crate) connections: Arc<Semaphore>,
     /// One permit for each agent that has not said who it is.
     pub(crate) handshakes: Arc<Semaphore>,
+    /// One permit for each connection that carries an agent's QUIC inside TCP.
+    pub(crate) carriers: Arc<Semaphore>,
     /// Visitors of all shards. It runs nothing itself.
     pub(crate) visitors: Tasks,
     /// Agents of all shards. It runs nothing itself.
@@ -101,7 +128,12 @@ impl Shard {
     /// [`ShardError`].
     pub(crate) fn start(common: Common, doors: Doors) -> Result<Self, ShardError> {
         let quic = doors.quic.map(Bound::listen).transpose()?;
-        let quic = quic.map(|quic| quic.with_window(common.limits.window));
+        let quic = quic.map(|quic| {
+            let requests = common.limits.streams_per_connection;
+            quic.with_window(common.limits.window)
+                .with_congestion(common.congestion)
+                .with_requests(u32::try_from(requests).unwrap_or(u32::MAX))
+        });
         let http = doors.http.map(driven).transpose()?;
         let https = doors.https.map(driven).transpose()?;
         let shard = Self {
@@ -122,26 +154,35 @@ impl Shard {
             }
         }
         if service.neighbours.exist() {
-            visitors.spawn(Span::none(), doors.inbox.serve(service));
+            visitors.spawn(Span::none(), doors.inbox.serve(service.clone()));
         }
         let join = Join {
             auth: common.auth,
             routes: common.routes,
             sessions: common.sessions,
             store: common.store,
+            inboxes: common.inboxes,
             certificates: common.certificates,
+            acme: common.acme,
             stalls: common.stalls,
             metrics: shard.metrics.clone(),
             shard: number,
+            door: http3::Door {
+                service,
+                connections: common.connections,
+            },
             site: common.site,
             limits: join::Limits {
                 sessions: common.limits.agents,
                 exchanges: common.limits.exchanges_per_agent,
                 tunnels: common.limits.tunnels_per_agent,
                 hello: common.limits.hello_timeout,
+                handshakes: common.limits.agents_handshaking,
+                unvalidated: common.limits.handshakes_unvalidated,
                 drain_grace: common.drain_grace,
             },
             handshakes: common.handshakes,
+            addresses: common.addresses,
             tasks: shard.agents.clone(),
         };
         if let Some(listener) = &shard.quic {
@@ -194,16 +235,43 @@ impl Shard {
                 routes: common.routes.clone(),
                 tasks: self.visitors.clone(),
                 metrics: self.metrics.clone(),
+                domain: common.site.domain.clone(),
+                notice: common.notice.clone(),
                 trusted_proxies: common.trusted_proxies.clone(),
                 head: HeadLimit {
                     bytes: common.limits.head_bytes,
                     fields: common.limits.head_fields,
                 },
+                body: BodyLimit {
+                    bytes: match common.limits.request_bytes {
+                        0 => u64::MAX,
+                        bytes => bytes as u64,
+                    },
+                    least: common.limits.uploads(),
+                },
+                allowance: Arc::new(common.allowance.apart()),
+                per_tunnel: common.limits.exchanges_per_tunnel,
+                kept: Arc::new(Semaphore::new(ROOM)),
+                inboxes: common.inboxes.clone(),
             },
             tasks: self.visitors.clone(),
             metrics: self.metrics.clone(),
+            proxies: common.proxies.clone(),
             neighbours,
-            head_timeout: common.limits.head_timeout,
+            door: self.quic.as_ref().map(|quic| Door {
+                carriers: quic.carriers().clone(),
+                permits: common.carriers.clone(),
+            }),
+            issued: common.certificates.issued().cloned(),
+            addresses: common.addresses.clone(),
+            alternative: common.alternative.clone(),
+            patience: Patience {
+                handshake: common.limits.handshake_timeout,
+                head: common.limits.head_timeout,
+                idle: common.limits.idle_timeout,
+                download: common.limits.downloads(),
+            },
+            streams: u32::try_from(common.limits.streams_per_connection).unwrap_or(u32::MAX),
         }
     }
 }

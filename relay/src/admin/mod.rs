@@ -27,7 +27,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::Span;
 
-use crate::metrics::Report;
+use crate::edge::tls::issued::Issued;
+use crate::metrics::{Paths, Report};
+use crate::queue::database::State;
+use crate::queue::{Inboxes, Tray};
 use crate::route::Routes;
 use crate::sessions::Sessions;
 
@@ -40,6 +43,10 @@ pub struct Admin {
     pub sessions: Sessions,
     /// What visitors that stopped reading hold.
     pub stalls: Stalls,
+    /// What an authority issued, if the relay gets its certificates by ACME.
+    pub issued: Option<Arc<Issued>>,
+    /// What is kept for agents that are away.
+    pub inboxes: Inboxes,
     /// What is counted.
     pub metrics: Report,
     /// The relay's domain.
@@ -108,19 +115,37 @@ impl Admin {
             "/readyz" if self.serving.is_stopped() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
+            "/readyz" if self.waits_for_certificate() => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no certificate for the relay's domain yet; the log says why\n",
+            ),
             "/readyz" => text(StatusCode::OK, "ready\n"),
             "/metrics" => {
+                let sessions = self.sessions.list();
+                for session in &sessions {
+                    session.count_packets();
+                }
+                let connections = sessions.iter().map(|session| session.connection());
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
                 typed(
                     StatusCode::OK,
                     kind,
-                    self.metrics.text(self.routes.held(), self.stalls.found()),
+                    self.metrics.text(
+                        self.routes.held(),
+                        self.routes.holds(),
+                        &Paths::of(connections),
+                        self.stalls.found(),
+                        self.issued.as_deref(),
+                        self.inboxes
+                            .counts()
+                            .map(|counts| (counts, self.inboxes.kept())),
+                    ),
                 )
             }
             "/api/v1/status" => api(&json!({
                 "version": env!("CARGO_PKG_VERSION"),
                 "domain": self.domain.as_str(),
-                "ready": !self.serving.is_stopped(),
+                "ready": !self.serving.is_stopped() && !self.waits_for_certificate(),
                 "sessions": self.sessions.list().len(),
                 "exchanges": self.metrics.exchanges(),
                 "visitors": self.metrics.visitors(),
@@ -129,6 +154,8 @@ impl Admin {
             "/api/v1/sessions" => api(&self.list_sessions()),
             "/api/v1/shards" => api(&self.list_shards()),
             "/api/v1/tunnels" => api(&self.list_tunnels()),
+            "/api/v1/inboxes" => api(&self.list_inboxes()),
+            "/api/v1/certificates" => api(&self.list_certificates()),
             _ => text(StatusCode::NOT_FOUND, "no such page\n"),
         }
     }
@@ -150,14 +177,18 @@ impl Admin {
     fn list_sessions(&self) -> Value {
         let sessions = self.sessions.list();
         let list = sessions.iter().map(|session| {
+            let path = session.connection().path();
             json!({
                 "id": session.id.to_string(),
                 "agent": session.owner.to_string(),
                 "version": session.version,
                 "token": session.token.map(|token| token.to_string()),
                 "shard": session.shard,
+                "transport": session.connection().transport().word(),
                 "address": session.connection().remote().to_string(),
-                "rtt_ms": session.connection().rtt().as_secs_f64() * 1000.0,
+                "rtt_ms": path.rtt.as_secs_f64() * 1000.0,
+                "sent_packets": path.sent,
+                "lost_packets": path.lost,
                 "exchanges": session.in_flight(),
                 "since": seconds(session.since),
                 "tunnels": self.routes.count(session.id),
@@ -169,6 +200,38 @@ impl Admin {
     fn list_shards(&self) -> Value {
         let object = |counts: [(&'static str, i64); 4]| -> Value { counts.into_iter().collect() };
         self.metrics.shards().map(object).collect()
+    }
+
+    /// Whether agents cannot trust the relay yet.
+    fn waits_for_certificate(&self) -> bool {
+        let issued = self.issued.as_ref();
+        issued.is_some_and(|issued| !issued.covers(self.domain.as_str()))
+    }
+
+    fn list_certificates(&self) -> Value {
+        let list = self.issued.iter().flat_map(|issued| issued.list());
+        list.map(|(name, until)| json!({ "name": name, "valid_until": seconds(until) }))
+            .collect()
+    }
+
+    fn list_inboxes(&self) -> Value {
+        let list = self.inboxes.list();
+        let one = |tray: &Arc<Tray>| {
+            let record = tray.record();
+            let counts = State::ALL.map(|state| (state.word().to_owned(), tray.count(state)));
+            let counts: serde_json::Map<_, Value> = counts
+                .into_iter()
+                .map(|(word, count)| (word, count.into()))
+                .collect();
+            json!({
+                "host": tray.host.as_str(),
+                "open": record.open,
+                "paused": record.paused,
+                "requests": counts,
+                "bytes": tray.bytes(),
+            })
+        };
+        list.iter().map(one).collect()
     }
 
     fn list_tunnels(&self) -> Value {

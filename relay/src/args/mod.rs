@@ -3,6 +3,8 @@
 //! Every flag can also be given as an environment variable; one that is empty counts as not given,
 //! because that is how a line is left out of an environment file.
 
+mod acme;
+mod inbox;
 pub mod listen;
 pub mod quantity;
 
@@ -12,14 +14,16 @@ use std::path::PathBuf;
 use std::process;
 
 use adit_shared::name::Host;
-use adit_shared::quic::MAX_SHARDS;
+use adit_shared::quic::{Congestion, MAX_SHARDS};
 use adit_shared::telemetry::LogFormat;
 use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+pub use self::acme::Acme;
+pub use self::inbox::{Inbox, InboxState};
 pub use self::listen::Listen;
-pub use self::quantity::{Network, Size, Span};
+pub use self::quantity::{Limit, Network, Size, Span};
 use crate::auth::Pattern;
 
 /// The public side of an Adit tunnel: takes visitors' requests and hands them to agents.
@@ -97,7 +101,7 @@ pub struct Place {
     /// Read further settings from this TOML file
     ///
     /// Its keys are the names of the flags, as in `domain = "relay.example.com"`; and there are
-    /// `reserve` and the table `[limits]`. No file is read unless it is named here.
+    /// `reserve` and the tables `[limits]` and `[inbox]`. No file is read unless it is named here.
     #[arg(long, value_name = "FILE", env = "ADIT_CONFIG")]
     pub config: Option<PathBuf>,
 }
@@ -127,13 +131,17 @@ pub struct Serve {
     pub admin: Option<Listen>,
     /// Show the certificate in this PEM file, with its chain
     ///
-    /// It should be valid for DOMAIN and *.DOMAIN. Without it the relay makes its own development
-    /// CA, which browsers do not trust.
+    /// It should be valid for DOMAIN and *.DOMAIN. Without it the relay in public mode gets its
+    /// certificates from Let's Encrypt; in local mode it makes its own development CA, which
+    /// browsers do not trust.
     #[arg(long, value_name = "FILE", env = "ADIT_CERT")]
     pub cert: Option<PathBuf>,
     /// The private key of --cert, PEM
     #[arg(long, value_name = "FILE", env = "ADIT_KEY")]
     pub key: Option<PathBuf>,
+    /// How certificates are ordered.
+    #[command(flatten)]
+    pub acme: Acme,
     /// Let agents in without a token [default: true in local mode]
     ///
     /// With `--open=false` a relay in local mode asks for tokens too. In public mode the flag is
@@ -154,9 +162,29 @@ pub struct Serve {
     /// its names are held. 0 answers 503 at once.
     #[arg(long, value_name = "DURATION", env = "ADIT_HOLD")]
     pub hold: Option<Span>,
+    /// Keep webhooks for agents that are away and ask for it [default: true]
+    ///
+    /// With `--inbox=false` such agents are told that nothing is kept. How much may be kept is said in
+    /// the table `[inbox]` of the file.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "ADIT_INBOX",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub inbox: Option<bool>,
     /// How long requests may take to finish after SIGTERM [default: 30s]
     #[arg(long, value_name = "DURATION", env = "ADIT_DRAIN_GRACE")]
     pub drain_grace: Option<Span>,
+    /// How what is sent to agents finds its rate [default: bbr]
+    ///
+    /// `bbr` looks at how fast packets arrive, and so keeps its rate where some are lost for other
+    /// reasons than congestion; `cubic` looks at what is lost.
+    #[arg(long, value_name = "bbr|cubic", env = "ADIT_CONGESTION")]
+    pub congestion: Option<Congestion>,
     /// Spread the work over this many threads, at most 64 [default: 1, public one per processor]
     ///
     /// Each is a shard with sockets of its own. Needs Linux when it is more than one.
@@ -178,6 +206,50 @@ pub struct Serve {
         value_delimiter = ','
     )]
     pub trusted_proxy: Vec<Network>,
+    /// Expect the PROXY protocol (version 1 or 2) of connections from this network
+    ///
+    /// For a load balancer that passes TCP connections on: it says first from where each comes, and
+    /// that address is the visitor's in all that the relay does. A connection from such a network
+    /// that begins otherwise is closed. May be given several times, or separated by commas.
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "ADIT_PROXY_PROTOCOL",
+        value_delimiter = ','
+    )]
+    pub proxy_protocol: Vec<Network>,
+    /// Show browsers a notice before the first page of a tunnel
+    ///
+    /// A page that says what they are about to see, once a week for each name, so that strangers'
+    /// login forms are not taken for somebody else's. Only navigations over HTTPS see it: no program,
+    /// WebSocket or webhook does, and the header Adit-Skip-Notice skips it.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "ADIT_NOTICE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub notice: Option<bool>,
+    /// Bound something, as in `--limit connections-per-address=100`
+    ///
+    /// Keys and values are those of the table `[limits]` of a file for --config; docs/limits.md tells
+    /// what each is for. May be given several times; in the environment, separated by commas. The keys:
+    /// visitors, connections-per-address, connects-per-address,
+    /// exchanges-per-address, requests-per-address, exchanges, exchanges-per-agent,
+    /// exchanges-per-tunnel, streams-per-connection, request-bytes, head-bytes, head-fields,
+    /// handshake-timeout, head-timeout, idle-timeout, upload-timeout, download-timeout, least-rate,
+    /// agents, agents-handshaking, handshakes-per-address, handshakes-unvalidated, hello-timeout,
+    /// carriers, tunnels-per-agent, held, held-per-name, stalled, stalled-per-agent, window.
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "ADIT_LIMIT",
+        value_delimiter = ','
+    )]
+    pub limit: Vec<Limit>,
     /// How to write log lines [default: text; json in public mode without a terminal]
     #[arg(long, value_name = "FORMAT", env = "ADIT_LOG_FORMAT")]
     pub log_format: Option<Format>,
@@ -211,10 +283,16 @@ pub enum Command {
     /// Make, list and revoke the tokens that allow agents to connect
     #[command(subcommand)]
     Token(Token),
+    /// List and revoke the certificates that an authority issued to the relay
+    #[command(subcommand)]
+    Certificate(Certificate),
+    /// Look at the requests that are kept for agents that are away, and decide what becomes of them
+    #[command(subcommand)]
+    Inbox(Inbox),
     /// Check whether a relay with these settings would run well here
     ///
     /// Takes all flags of the relay itself, and changes nothing. Exit code 1 when a check fails.
-    Doctor(Serve),
+    Doctor(Box<Serve>),
     /// Print a completion script, as in `source <(relay completions bash)`
     Completions {
         /// For which shell
@@ -262,6 +340,31 @@ pub enum Token {
         /// The token's id, or its label if no other has it
         #[arg(value_name = "ID")]
         token: String,
+    },
+}
+
+/// Something to do about certificates that an authority issued.
+#[derive(Debug, Subcommand)]
+pub enum Certificate {
+    /// List them, and the orders that failed
+    List {
+        /// Where a relay is configured and keeps its state.
+        #[command(flatten)]
+        place: Place,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have its authority revoke a certificate; a relay that runs orders another within seconds
+    ///
+    /// For a key that others may have seen. To order anew is all that is needed otherwise.
+    Revoke {
+        /// What the relay itself was started with.
+        #[command(flatten)]
+        serve: Box<Serve>,
+        /// The name in the list, such as app.example.com or *.relay.example.com
+        #[arg(value_name = "NAME")]
+        name: String,
     },
 }
 

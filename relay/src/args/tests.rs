@@ -26,6 +26,8 @@ fn flags_are_parsed_at_the_border() {
     assert_eq!(serve.http, Some(Listen::Off));
     assert_eq!(serve.https.unwrap().to_string(), "[::]:8443");
     assert_eq!(serve.trusted_proxy.len(), 2);
+    let serve = read("--proxy-protocol 10.0.0.0/8,::1").unwrap().serve;
+    assert_eq!(serve.proxy_protocol.len(), 2);
     for bad in [
         "--http 127.0.0.1",
         "--hold 10",

@@ -4,10 +4,9 @@
 
 mod checks;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use serde_json::json;
+use adit_shared::checkup::{self, Row, chain};
 
 use crate::args::Serve;
 use crate::config::Config;
@@ -18,16 +17,11 @@ use crate::config::Config;
 ///
 /// When stdout takes no more.
 pub fn run(serve: &Serve) -> anyhow::Result<ExitCode> {
-    let rows = examine(serve);
-    let mut out = io::stdout().lock();
-    for row in &rows {
-        row.print(serve.json, &mut out)?;
-    }
-    let failed = rows.iter().any(|row| row.verdict == Verdict::Fail);
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
+    let is_well = checkup::show(&examine(serve), serve.json)?;
+    Ok(if is_well {
         ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 
@@ -43,82 +37,9 @@ fn examine(serve: &Serve) -> Vec<Row> {
     }
 }
 
-/// One check.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Row {
-    check: &'static str,
-    verdict: Verdict,
-    detail: String,
-    /// What to do; empty when there is nothing.
-    fix: String,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Verdict {
-    Pass,
-    Warn,
-    Fail,
-}
-
-impl Row {
-    fn pass(check: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Pass, detail, "")
-    }
-
-    fn warn(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Warn, detail, fix)
-    }
-
-    fn fail(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Fail, detail, fix)
-    }
-
-    fn new(
-        check: &'static str,
-        verdict: Verdict,
-        detail: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self {
-            check,
-            verdict,
-            detail: detail.into(),
-            fix: fix.into(),
-        }
-    }
-
-    fn print(&self, json: bool, out: &mut impl Write) -> io::Result<()> {
-        let verdict = match self.verdict {
-            Verdict::Pass => "PASS",
-            Verdict::Warn => "WARN",
-            Verdict::Fail => "FAIL",
-        };
-        if json {
-            let row = json!({
-                "check": self.check,
-                "status": verdict,
-                "detail": self.detail,
-                "fix": self.fix,
-            });
-            return writeln!(out, "{row}");
-        }
-        writeln!(out, "{verdict}  {:<13} {}", self.check, self.detail)?;
-        if !self.fix.is_empty() {
-            writeln!(out, "      {:<13} fix: {}", "", self.fix)?;
-        }
-        Ok(())
-    }
-}
-
-/// An error with all its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let causes: Vec<_> = causes.map(ToString::to_string).collect();
-    causes.join(": ")
-}
-
 #[cfg(test)]
 mod tests {
+    use adit_shared::checkup::Verdict;
     use clap::Parser as _;
 
     use super::*;
@@ -150,21 +71,13 @@ mod tests {
             "{rows:#?}"
         );
         assert_eq!(dir.path().read_dir().unwrap().count(), 0);
-        let mut out = Vec::new();
-        for row in &rows {
-            row.print(true, &mut out).unwrap();
-        }
-        for line in String::from_utf8(out).unwrap().lines() {
-            let row: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert!(row["check"].is_string() && row["status"].is_string());
-        }
     }
 
     #[test]
     fn a_bad_configuration_is_the_only_row() {
         let rows = rows("relay --cert missing.pem");
         assert_eq!(rows.len(), 1);
-        assert!(rows[0].verdict == Verdict::Fail && rows[0].detail.contains("--key"));
+        assert!(rows[0].verdict == Verdict::Fail && rows[0].seen.contains("--key"));
     }
 
     #[test]
@@ -178,11 +91,11 @@ mod tests {
             taken.local_addr().unwrap()
         );
         let rows = rows(&flags);
-        let verdict = |check| rows.iter().find(|row| row.check == check).unwrap().verdict;
+        let verdict = |check| rows.iter().find(|row| row.name == check).unwrap().verdict;
         assert_eq!(verdict("https"), Verdict::Warn);
         assert_eq!(verdict("database"), Verdict::Fail);
         assert_eq!(verdict("certificate"), Verdict::Fail);
-        for row in rows.iter().filter(|row| row.verdict != Verdict::Pass) {
+        for row in rows.iter().filter(|row| row.verdict != Verdict::Ok) {
             assert!(!row.fix.is_empty(), "{row:?}");
         }
     }
@@ -192,9 +105,9 @@ mod tests {
         let dir = Scratch::new();
         let db = connect(dir.path()).unwrap();
         let flags = format!("{} --domain relay.example.com", on_free_ports(&dir));
-        let token = |rows: Vec<Row>| rows.into_iter().find(|row| row.check == "tokens").unwrap();
+        let token = |rows: Vec<Row>| rows.into_iter().find(|row| row.name == "tokens").unwrap();
         assert_eq!(token(rows(&flags)).verdict, Verdict::Warn);
         tokens::create(&db, &tokens::tests::record("aaaaaaaa", "")).unwrap();
-        assert_eq!(token(rows(&flags)).verdict, Verdict::Pass);
+        assert_eq!(token(rows(&flags)).verdict, Verdict::Ok);
     }
 }

@@ -5,11 +5,10 @@ use std::io::{self, Write};
 use std::iter;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use jiff::Timestamp;
-use rusqlite::Connection;
+use anyhow::bail;
 use serde_json::json;
 
+use super::{connect_existing, table, time};
 use crate::args::Token as Action;
 use crate::auth::{Pattern, Token};
 use crate::store::tokens::{self, Record};
@@ -99,14 +98,7 @@ fn list(
     }
     let head = ["ID", "LABEL", "NAMES", "CREATED", "LAST USED", "STATE"].map(str::to_owned);
     let rows: Vec<_> = iter::once(head).chain(records.iter().map(as_row)).collect();
-    for row in &rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let widths = rows.iter().map(|row| row[column].chars().count());
-            line += &format!("{cell:<width$}  ", width = widths.max().unwrap_or_default());
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    table(&rows, out)?;
     Ok(())
 }
 
@@ -137,22 +129,6 @@ fn revoke(state_dir: &Path, id_or_label: &str, words: &mut impl Write) -> anyhow
     Ok(())
 }
 
-/// A mistyped directory should not look like an empty list.
-fn connect_existing(state_dir: &Path) -> anyhow::Result<Connection> {
-    let path = store::path(state_dir);
-    let exists = path
-        .try_exists()
-        .with_context(|| format!("cannot look for {}", path.display()))?;
-    if !exists {
-        bail!(
-            "no relay has kept state in {}; say where with --state-dir, --domain or --config, as \
-             for the relay itself",
-            state_dir.display()
-        );
-    }
-    Ok(store::connect(state_dir)?)
-}
-
 fn as_json(token: &Record) -> serde_json::Value {
     json!({
         "id": token.id,
@@ -180,14 +156,6 @@ fn as_row(token: &Record) -> [String; 6] {
         or(token.last_used_at.map(time), "never"),
         or(revoked, "good"),
     ]
-}
-
-/// In UTC, as scripts and people in different places read it alike.
-fn time(seconds: i64) -> String {
-    match Timestamp::from_second(seconds) {
-        Ok(time) => time.to_string(),
-        Err(_) => seconds.to_string(),
-    }
 }
 
 #[cfg(test)]

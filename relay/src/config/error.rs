@@ -23,17 +23,20 @@ pub enum ConfigError {
     #[error("the configuration file {0} has a mistake\n{text}", text = without_end(.1))]
     Parse(PathBuf, toml::de::Error),
     /// A number is too small or too large.
-    #[error("`{key}` in {file} must be from {least} to {most}")]
+    #[error("{} must be from {least} to {most}", place(.key, .file))]
     OutOfRange {
         /// The key.
         key: &'static str,
-        /// The file.
-        file: PathBuf,
+        /// The file, unless it is a flag.
+        file: Option<PathBuf>,
         /// The smallest number that works.
         least: usize,
         /// The largest number that works.
         most: usize,
     },
+    /// A flag `--limit` says something that is no limit.
+    #[error("--limit {0}: {text}", text = .1.message())]
+    Limit(String, toml::de::Error),
     /// A system where shards cannot share their sockets' addresses.
     #[error("`shards` must be 1: on this system more cannot share one address")]
     NoShards,
@@ -47,6 +50,21 @@ pub enum ConfigError {
         /// The file, unless they are flags.
         file: Option<PathBuf>,
     },
+    /// Where to order certificates is not understood.
+    #[error("`acme-directory` must be an https:// URL, `production`, `staging` or `off`, not {0}")]
+    Directory(String),
+    /// One half of what binds an account.
+    #[error("`{0}` is given without `{1}`")]
+    HalfBinding(&'static str, &'static str),
+    /// Two ways to set DNS records.
+    #[error("`acme-dns-hook` and `acme-dns-cloudflare` are both given: choose one")]
+    TwoDns,
+    /// An authority has no way to ask.
+    #[error(
+        "a certificate authority cannot ask this relay anything with `https` off: let it listen, or \
+         set DNS records with --acme-dns-hook, or order no certificates with --acme-directory off"
+    )]
+    Unreachable,
     /// Two listeners want one address.
     #[error("`{one}` and `{other}` are both {address}: give them different ports")]
     SameAddress {
@@ -86,6 +104,14 @@ pub enum ConfigError {
 /// The text of the TOML library ends its last line.
 fn without_end(error: &toml::de::Error) -> String {
     error.to_string().trim_end().to_owned()
+}
+
+/// A key, and the file in which it is.
+fn place(key: &str, file: &Option<PathBuf>) -> impl fmt::Display {
+    match file.as_deref().map(Path::display) {
+        Some(file) => format!("`{key}` in {file}"),
+        None => format!("`{key}`"),
+    }
 }
 
 /// A key as it is called where it was given.

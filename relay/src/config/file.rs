@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use adit_shared::name::Host;
+use adit_shared::quic::Congestion;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{ConfigError, limits};
+use super::{ConfigError, inbox, limits};
 use crate::args::{Format, Listen, Network, Span};
 
 /// The file as typed.
@@ -31,19 +32,34 @@ pub(super) struct File {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) acme_directory: Option<String>,
+    pub(super) acme_email: Option<String>,
+    pub(super) acme_ca: Option<PathBuf>,
+    pub(super) acme_eab_id: Option<String>,
+    pub(super) acme_eab_key: Option<PathBuf>,
+    pub(super) acme_dns_hook: Option<PathBuf>,
+    pub(super) acme_dns_cloudflare: Option<PathBuf>,
+    #[serde(deserialize_with = "text")]
+    pub(super) acme_dns_wait: Option<Span>,
     pub(super) open: Option<Open>,
     #[serde(deserialize_with = "text")]
     pub(super) hold: Option<Span>,
     #[serde(deserialize_with = "text")]
     pub(super) drain_grace: Option<Span>,
+    #[serde(deserialize_with = "text")]
+    pub(super) congestion: Option<Congestion>,
     #[serde(deserialize_with = "texts")]
     pub(super) trusted_proxy: Vec<Network>,
+    #[serde(deserialize_with = "texts")]
+    pub(super) proxy_protocol: Vec<Network>,
+    pub(super) notice: Option<bool>,
     #[serde(deserialize_with = "text")]
     pub(super) reserve: Option<Span>,
     pub(super) shards: Option<u16>,
     pub(super) log_format: Option<Format>,
     pub(super) json: Option<bool>,
     pub(super) limits: limits::File,
+    pub(super) inbox: inbox::File,
 }
 
 impl File {
@@ -54,7 +70,15 @@ impl File {
         let mut file: Self =
             toml::from_str(&text).map_err(|error| ConfigError::Parse(path.to_owned(), error))?;
         let directory = path.parent().unwrap_or_else(|| Path::new(""));
-        let paths = [&mut file.state_dir, &mut file.cert, &mut file.key];
+        let paths = [
+            &mut file.state_dir,
+            &mut file.cert,
+            &mut file.key,
+            &mut file.acme_ca,
+            &mut file.acme_eab_key,
+            &mut file.acme_dns_hook,
+            &mut file.acme_dns_cloudflare,
+        ];
         for path in paths.into_iter().flatten() {
             *path = directory.join(&*path);
         }
@@ -102,13 +126,23 @@ impl<'de> Deserialize<'de> for Open {
 /// What an operator writes in the file to let everybody in on a public relay.
 pub(super) const UNDERSTOOD: &str = "i-understand";
 
-/// A value that is written as text.
+/// A value that is written as text, or as a number if its text could be one.
 pub(super) fn text<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
 where
     T: FromStr<Err: fmt::Display>,
     D: Deserializer<'de>,
 {
-    let text = String::deserialize(from)?;
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text")]
+    enum Written {
+        Text(String),
+        Number(u64),
+    }
+
+    let text = match Written::deserialize(from)? {
+        Written::Text(text) => text,
+        Written::Number(number) => number.to_string(),
+    };
     text.parse().map(Some).map_err(D::Error::custom)
 }
 

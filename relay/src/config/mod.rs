@@ -3,8 +3,10 @@
 //! Here, and only here, flags, environment, file and defaults become a [`Config`]. Whoever has one
 //! need not check it again.
 
+mod acme;
 mod error;
 mod file;
+mod inbox;
 mod limits;
 mod memory;
 
@@ -16,15 +18,17 @@ use std::thread;
 use std::time::Duration;
 
 use adit_shared::name::Host;
-use adit_shared::quic::MAX_SHARDS;
+use adit_shared::quic::{Congestion, MAX_SHARDS};
 use adit_shared::telemetry::LogFormat;
 use etcetera::BaseStrategy as _;
 use ipnet::IpNet;
 
+pub use self::acme::{Acme, Binding, Dns};
 pub use self::error::{BAD_CONFIG, ConfigError};
 use self::file::{File, Open};
 pub use self::limits::Limits;
-use crate::args::{Listen, Place, Serve, Span};
+use crate::args::{Listen, Network, Place, Serve, Span};
+use crate::queue;
 
 /// Who a relay is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +49,8 @@ pub enum Certificate {
         /// Its private key.
         key: PathBuf,
     },
+    /// An authority that issues them by ACME.
+    Acme(Acme),
     /// The relay's own development CA, in the state directory.
     Development,
 }
@@ -74,8 +80,14 @@ pub struct Config {
     pub hold: Duration,
     /// How long exchanges may take to finish when the relay stops.
     pub drain_grace: Duration,
+    /// How what is sent to agents finds its rate.
+    pub congestion: Congestion,
     /// Visitors whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Load balancers whose connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Whether browsers see a notice before the first page of a tunnel.
+    pub notice: bool,
     /// How long a name stays its owner's after the owner left, so that nobody who watches for it
     /// can answer in its place.
     pub reserve: Duration,
@@ -83,6 +95,8 @@ pub struct Config {
     pub shards: u16,
     /// What one party may take at most.
     pub limits: Limits,
+    /// What may be kept for agents that are away; none when nothing is.
+    pub inbox: Option<queue::Limits>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Whether stdout is for scripts.
@@ -116,10 +130,14 @@ impl Config {
             open: true,
             hold: HOLD,
             drain_grace: DRAIN_GRACE,
+            congestion: Congestion::default(),
             trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
+            notice: false,
             reserve: Duration::ZERO,
             shards: 1,
             limits: Limits::default(),
+            inbox: Some(queue::Limits::default()),
             log_format: LogFormat::Text,
             json: false,
             file: None,
@@ -147,7 +165,7 @@ impl Config {
                 None => Some(ADMIN),
             },
             state_dir: state_dir(&typed.place, &file)?,
-            certificate: certificate(typed, &file)?,
+            certificate: certificate(typed, &file, mode)?,
             open: typed.open.unwrap_or(match file.open {
                 Some(Open::Said(open)) => open,
                 Some(Open::Understood) => true,
@@ -155,21 +173,17 @@ impl Config {
             }),
             hold: span(typed.hold, file.hold).unwrap_or(HOLD),
             drain_grace: span(typed.drain_grace, file.drain_grace).unwrap_or(DRAIN_GRACE),
-            trusted_proxies: if typed.trusted_proxy.is_empty() {
-                file.trusted_proxy.iter().map(|network| network.0).collect()
-            } else {
-                typed
-                    .trusted_proxy
-                    .iter()
-                    .map(|network| network.0)
-                    .collect()
-            },
+            congestion: typed.congestion.or(file.congestion).unwrap_or_default(),
+            trusted_proxies: networks(&typed.trusted_proxy, &file.trusted_proxy),
+            proxy_protocol: networks(&typed.proxy_protocol, &file.proxy_protocol),
+            notice: typed.notice.or(file.notice).unwrap_or(false),
             reserve: span(None, file.reserve).unwrap_or(match mode {
                 Mode::Local => Duration::ZERO,
                 Mode::Public => RESERVE,
             }),
             shards: shards(typed, &file, mode)?,
-            limits: file.limits.resolve(path.as_deref())?,
+            limits: limits(typed, file.limits, mode)?,
+            inbox: inbox::limits(typed.inbox, &file.inbox, path.as_deref())?,
             log_format: match typed.log_format.or(file.log_format) {
                 Some(format) => format.into(),
                 None if mode == Mode::Public && !io::stderr().is_terminal() => LogFormat::Json,
@@ -270,7 +284,7 @@ fn state_dir(typed: &Place, file: &File) -> Result<PathBuf, ConfigError> {
 }
 
 /// A certificate and its key come from the same place: one of each would not fit together.
-fn certificate(typed: &Serve, file: &File) -> Result<Certificate, ConfigError> {
+fn certificate(typed: &Serve, file: &File, mode: Mode) -> Result<Certificate, ConfigError> {
     let (cert, key, from) = if typed.cert.is_some() || typed.key.is_some() {
         (&typed.cert, &typed.key, None)
     } else {
@@ -286,7 +300,7 @@ fn certificate(typed: &Serve, file: &File) -> Result<Certificate, ConfigError> {
             cert: cert.clone(),
             key: key.clone(),
         }),
-        (None, None) => Ok(Certificate::Development),
+        (None, None) => acme::certificate(typed, file, mode),
         (Some(_), None) => Err(half("cert", "key")),
         (None, Some(_)) => Err(half("key", "cert")),
     }
@@ -306,7 +320,7 @@ fn shards(typed: &Serve, file: &File, mode: Mode) -> Result<u16, ConfigError> {
     if !(1..=MAX_SHARDS).contains(&shards) {
         return Err(ConfigError::OutOfRange {
             key: "shards",
-            file: typed.place.config.clone().unwrap_or_default(),
+            file: typed.place.config.clone(),
             least: 1,
             most: usize::from(MAX_SHARDS),
         });
@@ -315,6 +329,15 @@ fn shards(typed: &Serve, file: &File, mode: Mode) -> Result<u16, ConfigError> {
         return Err(ConfigError::NoShards);
     }
     Ok(shards)
+}
+
+/// The limits of the file, and over them those of the flags.
+fn limits(typed: &Serve, file: limits::File, mode: Mode) -> Result<Limits, ConfigError> {
+    let usual = Limits::usual(mode);
+    let first = file.resolve(typed.place.config.as_deref(), &usual)?;
+    typed.limit.iter().try_fold(first, |limits, flag| {
+        limits::File::of(flag)?.resolve(None, &limits)
+    })
 }
 
 fn default_address(mode: Mode, local: u16, public: u16) -> SocketAddr {
@@ -326,6 +349,12 @@ fn default_address(mode: Mode, local: u16, public: u16) -> SocketAddr {
 
 fn span(typed: Option<Span>, file: Option<Span>) -> Option<Duration> {
     typed.or(file).map(|span| span.0)
+}
+
+/// Those that were typed, or else those of the file.
+fn networks(typed: &[Network], file: &[Network]) -> Vec<IpNet> {
+    let given = if typed.is_empty() { file } else { typed };
+    given.iter().map(|network| network.0).collect()
 }
 
 fn localhost() -> Host {

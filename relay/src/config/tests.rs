@@ -79,7 +79,7 @@ fn public_mode_takes_the_usual_ports_and_asks_for_tokens() {
     }
     assert!(!config.open);
     assert_eq!(config.state_dir, Path::new("/var/lib/adit"));
-    assert_eq!(config.certificate, Certificate::Development);
+    assert!(matches!(config.certificate, Certificate::Acme(_)));
     assert_eq!(config.reserve, Duration::from_secs(86_400));
 }
 
@@ -91,6 +91,8 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
         https = "127.0.0.1:1"
         hold = "3s"
         trusted-proxy = ["10.0.0.0/8", "192.0.2.1"]
+        proxy-protocol = ["10.1.0.0/16"]
+        notice = true
         reserve = "1h"
         log-format = "json"
         json = true
@@ -106,13 +108,16 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
     assert_eq!(config.hold, Duration::from_secs(3));
     assert_eq!(config.drain_grace, DRAIN_GRACE);
     assert_eq!(config.trusted_proxies.len(), 2);
+    assert!(config.notice && !Config::load(&Serve::default()).unwrap().notice);
+    assert!(!load("--notice=false", file).unwrap().notice);
+    assert_eq!(config.proxy_protocol, ["10.1.0.0/16".parse().unwrap()]);
     assert_eq!(config.reserve, Duration::from_secs(3600));
     assert_eq!((config.log_format, config.json), (LogFormat::Json, true));
     let limits = Limits {
         held: 0,
         head_bytes: 16 << 10,
         hello_timeout: Duration::from_secs(2),
-        ..Limits::default()
+        ..Limits::usual(Mode::Public)
     };
     assert_eq!(config.limits, limits);
 
@@ -176,6 +181,50 @@ fn a_certificate_comes_with_its_key_from_one_place() {
 }
 
 #[test]
+fn a_public_relay_orders_its_certificates_unless_told_otherwise() {
+    let acme = |flags: &str, file: &str| match load(flags, file).unwrap().certificate {
+        Certificate::Acme(acme) => Some(acme),
+        Certificate::Files { .. } | Certificate::Development => None,
+    };
+    let public = "--domain relay.example.com";
+    let usual = acme(public, "").unwrap();
+    assert!(usual.directory.contains("//acme-v02.api.letsencrypt.org/"));
+    assert_eq!((usual.dns, usual.binding, usual.email), (None, None, None));
+    assert_eq!(acme("", ""), None);
+    assert_eq!(acme(&format!("{public} --acme-directory off"), ""), None);
+    assert_eq!(acme(&format!("{public} --cert c --key k"), ""), None);
+    let staging = acme(public, "acme-directory = \"staging\"").unwrap();
+    assert!(staging.directory.contains("//acme-staging-v02"));
+
+    let file = "acme-eab-id = \"me\"\nacme-eab-key = \"key\"\nacme-dns-hook = \"hook\"\n\
+                acme-dns-wait = \"5s\"";
+    let given = acme(public, file).unwrap();
+    let binding = given.binding.unwrap();
+    assert_eq!(
+        (binding.id.as_str(), binding.key.is_absolute()),
+        ("me", true)
+    );
+    assert!(matches!(given.dns, Some(Dns::Hook(hook)) if hook.ends_with("hook")));
+    assert_eq!(given.dns_wait, Duration::from_secs(5));
+    // Without a way for visitors there is DNS.
+    assert!(acme(&format!("{public} --https off"), file).is_some());
+
+    for (flags, key) in [
+        ("--acme-directory http://ca.example", "acme-directory"),
+        ("--acme-eab-id me", "acme-eab-key"),
+        ("--acme-eab-key f", "acme-eab-id"),
+        (
+            "--acme-dns-hook h --acme-dns-cloudflare f",
+            "acme-dns-cloudflare",
+        ),
+        ("--https off", "acme-directory off"),
+    ] {
+        let error = error(&format!("{public} {flags}"), "");
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
 fn an_open_relay_that_strangers_can_reach_must_be_meant() {
     let public = "--domain relay.example.com";
     assert!(error(&format!("{public} --open"), "").contains("anybody on the internet"));
@@ -229,7 +278,7 @@ fn what_stalled_visitors_may_hold_can_be_set() {
     assert_eq!(each, 128 << 20);
     assert!((1..=1 << 30).contains(&all));
     let file = "[limits]\nstalled-per-agent = \"8MiB\"\nstalled = 0x4000\nwindow = \"2MiB\"";
-    assert!(error("", file).contains("stalled"));
+    assert_eq!(load("", file).unwrap().limits.stalled, 0x4000);
     let limits = load("", &file.replace("0x4000", "\"16MiB\""))
         .unwrap()
         .limits;
@@ -241,4 +290,49 @@ fn what_stalled_visitors_may_hold_can_be_set() {
         (limits.window, limits.stalls()),
         (Window::Bytes(2 << 20), set)
     );
+}
+
+#[test]
+fn a_limit_can_be_a_flag_which_wins_over_the_file() {
+    let file = "limits.visitors = 7\nlimits.held = 8";
+    let flags =
+        "--limit visitors=9 --limit head-timeout=3s,request-bytes=1MiB --limit least-rate=99";
+    let limits = load(flags, file).unwrap().limits;
+    assert_eq!((limits.visitors, limits.held), (9, 8));
+    assert_eq!(limits.head_timeout, Duration::from_secs(3));
+    assert_eq!((limits.request_bytes, limits.least_rate), (1 << 20, 99));
+    for (flag, named) in [
+        ("visitors=0", "visitors"),
+        ("visitors=many", "visitors"),
+        ("nonsense=1", "nonsense"),
+        ("head-timeout=3", "head-timeout"),
+        ("head-bytes=1", "head-bytes"),
+    ] {
+        let error = error(&format!("--limit {flag}"), "");
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn one_address_is_bounded_where_there_are_many() {
+    let per_address = |flags: &str| load(flags, "").unwrap().limits.per_address();
+    assert_eq!(per_address(""), crate::addresses::Bounds::default());
+    let public = per_address("--domain relay.example.com");
+    assert!(public.connections > 0 && public.exchanges > 0 && public.handshakes > 0);
+}
+
+#[test]
+fn the_help_names_every_limit() {
+    use clap::CommandFactory as _;
+    let help = Args::command().render_long_help().to_string();
+    let help: String = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = include_str!("../../../docs/limits.md");
+    for (name, _, _) in Limits::default().list() {
+        let name = name.replace('_', "-");
+        assert!(help.contains(&name), "{name} is not in --help");
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "{name} is not in docs/limits.md"
+        );
+    }
 }

@@ -5,13 +5,18 @@
 
 use adit_shared::name::RequestId;
 use adit_shared::wire::code::Reset;
+use adit_shared::wire::fields::Fields;
+use adit_shared::wire::head;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
+use jiff::Timestamp;
 
+use super::http1::BadRequest;
 use crate::exchange::ExchangeError;
-use crate::forward::ForwardError;
-use crate::forward::headers::{BadAuthority, X_REQUEST_ID};
+use crate::forward::headers::BadAuthority;
+use crate::forward::{Fault, ForwardError, Receipt};
+use crate::queue::Refusal;
+use crate::queue::letter;
 use crate::route::Away;
 
 /// One kind of answer of the relay's own.
@@ -51,6 +56,11 @@ const HEAD_TOO_LARGE: Answer = answer(
     "head-too-large",
     "The request's header is too large for this relay.",
 );
+const NOTICE: Answer = answer(
+    StatusCode::FORBIDDEN,
+    "notice",
+    "A browser is told first what it is about to see.",
+);
 const CONNECT: Answer = answer(
     StatusCode::NOT_IMPLEMENTED,
     "connect-not-supported",
@@ -70,6 +80,26 @@ const OVERLOAD: Answer = answer(
     StatusCode::SERVICE_UNAVAILABLE,
     "too-many-requests-in-flight",
     "The tunnel has as many requests in flight as it takes.",
+);
+const RATE: Answer = answer(
+    StatusCode::TOO_MANY_REQUESTS,
+    "too-many-requests",
+    "Too many requests come from this address; try again in a moment.",
+);
+const RELAY_BUSY: Answer = answer(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "relay-busy",
+    "The relay has as many requests in flight as it takes.",
+);
+const BODY_TOO_LARGE: Answer = answer(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "body-too-large",
+    "The request's body is too large for this relay.",
+);
+const BODY_LATE: Answer = answer(
+    StatusCode::REQUEST_TIMEOUT,
+    "body-late",
+    "The request's body came too slowly.",
 );
 const AGENT_LOST: Answer = answer(
     StatusCode::BAD_GATEWAY,
@@ -107,6 +137,85 @@ const VISITOR_GAVE_UP: Answer = answer(
     "The request ended before it was whole.",
 );
 
+const KEPT: Answer = answer(
+    StatusCode::ACCEPTED,
+    "kept",
+    "The request is kept, and will be delivered.",
+);
+const INBOX_FULL: Answer = answer(
+    StatusCode::INSUFFICIENT_STORAGE,
+    "inbox-full",
+    "The request cannot be served now, and there is no room to keep it.",
+);
+const INBOX_FAILED: Answer = answer(
+    StatusCode::INSUFFICIENT_STORAGE,
+    "inbox-failed",
+    "The request cannot be served now, and could not be kept.",
+);
+const INBOX_TOO_LARGE: Answer = answer(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "inbox-too-large",
+    "The request cannot be served now, and is too large to be kept.",
+);
+const INBOX_BUSY: Answer = answer(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "inbox-busy",
+    "The request cannot be served now, and too many are being kept at once.",
+);
+
+const BAD_REQUEST: Answer = answer(
+    StatusCode::BAD_REQUEST,
+    "bad-request",
+    "The request is not HTTP as it should be.",
+);
+const BAD_TARGET: Answer = Answer {
+    code: "bad-target",
+    ..BAD_REQUEST
+};
+const BAD_FRAMING: Answer = Answer {
+    code: "bad-framing",
+    ..BAD_REQUEST
+};
+const CODING: Answer = answer(
+    StatusCode::NOT_IMPLEMENTED,
+    "coding-not-supported",
+    "The request has a transfer coding that this relay does not know.",
+);
+const VERSION: Answer = answer(
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    "version-not-supported",
+    "This relay speaks HTTP/1.1, HTTP/2 and HTTP/3.",
+);
+const LATE: Answer = answer(
+    StatusCode::REQUEST_TIMEOUT,
+    "request-late",
+    "The request's header did not come in time.",
+);
+
+impl From<&BadRequest> for Answer {
+    fn from(error: &BadRequest) -> Self {
+        match *error {
+            BadRequest::Syntax(sentence) => Self {
+                sentence,
+                ..BAD_REQUEST
+            },
+            BadRequest::Target(sentence) => Self {
+                sentence,
+                ..BAD_TARGET
+            },
+            BadRequest::Framing(sentence) => Self {
+                sentence,
+                ..BAD_FRAMING
+            },
+            BadRequest::Authority => BAD_HOST,
+            BadRequest::Coding => CODING,
+            BadRequest::Version => VERSION,
+            BadRequest::TooLarge => HEAD_TOO_LARGE,
+            BadRequest::Late => LATE,
+        }
+    }
+}
+
 impl From<&ForwardError> for Answer {
     fn from(error: &ForwardError) -> Self {
         match error {
@@ -117,13 +226,27 @@ impl From<&ForwardError> for Answer {
             ForwardError::HeadTooLarge | ForwardError::Exchange(ExchangeError::HeadTooLarge(_)) => {
                 HEAD_TOO_LARGE
             }
+            // Whoever can show more than an answer does not ask for one.
+            ForwardError::Notice(_) => NOTICE,
             ForwardError::Connect => CONNECT,
+            ForwardError::Target => BAD_TARGET,
+            ForwardError::Field => BAD_REQUEST,
             ForwardError::Unknown => UNKNOWN,
             ForwardError::Away(Away::Absent | Away::Crowded) => Self {
                 retry_after: Some(5),
                 ..AWAY
             },
-            ForwardError::Exchange(ExchangeError::Overload) => Self {
+            ForwardError::Asks(_) => Self {
+                retry_after: Some(1),
+                ..RATE
+            },
+            ForwardError::Full => Self {
+                retry_after: Some(1),
+                ..RELAY_BUSY
+            },
+            ForwardError::Body(Fault::TooLarge) => BODY_TOO_LARGE,
+            ForwardError::Body(Fault::Late) => BODY_LATE,
+            ForwardError::Busy | ForwardError::Exchange(ExchangeError::Overload) => Self {
                 retry_after: Some(1),
                 ..OVERLOAD
             },
@@ -142,50 +265,91 @@ impl From<&ForwardError> for Answer {
                 Reset::Cancelled | Reset::Internal => AGENT_LOST,
                 Reset::Protocol => AGENT_INVALID,
             },
+            ForwardError::Kept(receipt) => Self {
+                status: StatusCode::from_u16(receipt.status).unwrap_or(StatusCode::ACCEPTED),
+                ..KEPT
+            },
+            ForwardError::Refused(refusal) => match refusal {
+                Refusal::Full | Refusal::RelayFull | Refusal::Disk => Self {
+                    retry_after: Some(60),
+                    ..INBOX_FULL
+                },
+                Refusal::Failed => Self {
+                    retry_after: Some(5),
+                    ..INBOX_FAILED
+                },
+                Refusal::TooLarge => INBOX_TOO_LARGE,
+                Refusal::Busy => Self {
+                    retry_after: Some(1),
+                    ..INBOX_BUSY
+                },
+            },
         }
     }
 }
 
 impl Answer {
-    /// The answer as a response to a request with these `fields`.
-    pub fn response(&self, fields: &HeaderMap, id: &RequestId) -> Response<Bytes> {
-        let form = Form::preferred(fields);
-        let mut response = Response::new(form.render(self, id));
-        *response.status_mut() = self.status;
-        let out = response.headers_mut();
-        out.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
-        out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        out.insert(&ADIT_ERROR, HeaderValue::from_static(self.code));
-        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
-            out.insert(&X_REQUEST_ID, id);
-        }
-        if let Some(seconds) = self.retry_after {
-            out.insert(RETRY_AFTER, seconds.into());
-        }
-        response
+    /// The answer as a response, in this form.
+    pub fn response(&self, form: Form, id: &RequestId) -> (head::Response, Bytes) {
+        self.named(form, id, (ADIT_ERROR, self.code))
+    }
+
+    /// As [`response`](Self::response), for a request that is kept: that is no error.
+    pub fn receipt(
+        &self,
+        receipt: &Receipt,
+        form: Form,
+        id: &RequestId,
+    ) -> (head::Response, Bytes) {
+        self.named(form, id, (letter::INBOX.as_str(), &receipt.id.to_string()))
+    }
+
+    fn named(&self, form: Form, id: &RequestId, name: (&str, &str)) -> (head::Response, Bytes) {
+        let body = form.render(self, id);
+        let (length, retry_after) = (body.len().to_string(), self.retry_after);
+        let retry_after = retry_after.map(|seconds| seconds.to_string());
+        let retry_after = retry_after
+            .as_deref()
+            .map(|seconds| ("retry-after", seconds));
+        let now = now();
+        let fields = [
+            ("date", now.as_str()),
+            ("content-type", form.content_type()),
+            ("cache-control", "no-store"),
+            name,
+            ("x-request-id", id.as_str()),
+            ("content-length", &length),
+        ];
+        let head = head::Response {
+            status: self.status,
+            // All of it can be said.
+            fields: Fields::from_pairs(fields.into_iter().chain(retry_after)).unwrap_or_default(),
+            end: false,
+        };
+        (head, body)
     }
 }
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Form {
+pub enum Form {
+    /// For browsers.
     Html,
+    /// For programs.
     Json,
+    /// For anybody else.
     Text,
 }
 
 impl Form {
-    /// The first form that the visitor names; text for those who take anything.
-    fn preferred(fields: &HeaderMap) -> Self {
-        let accepts = fields
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        for kind in accepts.flat_map(|value| value.split(',')) {
-            match kind.split(';').next().unwrap_or_default().trim() {
-                "text/html" | "application/xhtml+xml" => return Self::Html,
-                "application/json" | "application/problem+json" => return Self::Json,
-                "text/plain" | "text/*" => return Self::Text,
+    /// The first form that these values of `Accept` name; text for those who take anything.
+    pub fn preferred<'a>(accept: impl Iterator<Item = &'a [u8]>) -> Self {
+        for kind in accept.flat_map(|value| value.split(|byte| *byte == b',')) {
+            let kind = kind.split(|byte| *byte == b';').next();
+            match kind.unwrap_or_default().trim_ascii() {
+                b"text/html" | b"application/xhtml+xml" => return Self::Html,
+                b"application/json" | b"application/problem+json" => return Self::Json,
+                b"text/plain" | b"text/*" => return Self::Text,
                 _ => {}
             }
         }
@@ -233,8 +397,14 @@ impl Form {
     }
 }
 
-/// A visitor's own request id comes back on the page.
-fn escape(text: &str) -> String {
+/// Whoever has a clock says the time (RFC 9110 section 6.6.1).
+pub(super) fn now() -> String {
+    let now = Timestamp::now();
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// What a visitor sent comes back on a page.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -245,27 +415,22 @@ const STYLE: &str = ":root{color-scheme:light dark}body{font:1.1rem/1.6 system-u
     display:grid;place-items:center;min-height:90vh;margin:0 1.5rem}main{max-width:36rem}\
     h1{font-size:1.7rem;line-height:1.2}h1 span{opacity:.55}small{opacity:.75}";
 
-static ADIT_ERROR: HeaderName = HeaderName::from_static("adit-error");
+const ADIT_ERROR: &str = "adit-error";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn accepting(accept: &'static str) -> HeaderMap {
-        let mut fields = HeaderMap::new();
-        fields.insert(ACCEPT, HeaderValue::from_static(accept));
-        fields
-    }
-
     #[test]
     fn an_answer_takes_the_form_that_is_accepted() {
         let id: RequestId = "<b>\"x".parse().unwrap();
         let answer = Answer::from(&ForwardError::Unknown);
-        let body = |accept| {
-            let response = answer.response(&accepting(accept), &id);
-            assert_eq!(response.status(), 404);
-            assert_eq!(response.headers()["adit-error"], "unknown-name");
-            String::from_utf8(response.into_body().into()).unwrap()
+        let body = |accept: &str| {
+            let form = Form::preferred(std::iter::once(accept.as_bytes()));
+            let (head, body) = answer.response(form, &id);
+            assert_eq!(head.status, 404);
+            assert_eq!(head.fields.get("adit-error"), Some(&b"unknown-name"[..]));
+            String::from_utf8(body.into()).unwrap()
         };
         assert!(body("*/*").starts_with("404 unknown-name\n"));
         let json: serde_json::Value = serde_json::from_str(&body("application/json")).unwrap();

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_shared::name::Host;
+use adit_shared::wire;
+use bytes::BytesMut;
 use rustls::ServerConfig;
 use rustls::server::{Accepted, Acceptor};
 use socket2::{SockRef, TcpKeepalive};
@@ -14,11 +16,15 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use tracing::Span;
+use tracing::field::display;
 
 use super::serve::Service;
 use super::sniff::Start;
 use super::tcp::Role;
-use super::{http1, http2, redirect};
+use super::tls::challenge;
+use super::{carrier, http1, http2, proxied, redirect};
+use crate::addresses::{Asker, Bound, Connected};
 use crate::forward::Visitor;
 use crate::metrics::Metrics;
 
@@ -29,19 +35,46 @@ pub(super) struct Admitted {
     /// When it must have said what it wants.
     deadline: Instant,
     metrics: Arc<Metrics>,
+    address: Option<Connected>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Admitted {
-    pub(super) fn new(remote: SocketAddr, permit: OwnedSemaphorePermit, service: &Service) -> Self {
+    pub(super) fn new(
+        remote: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        address: Connected,
+        service: &Service,
+    ) -> Self {
         let metrics = service.metrics.clone();
         metrics.visitors.inc();
         Self {
             remote,
-            deadline: Instant::now() + service.head_timeout,
+            deadline: Instant::now() + service.patience.handshake,
             metrics,
+            address: Some(address),
             _permit: permit,
         }
+    }
+
+    /// The proxy that it is from passes it on from there, unless it speaks for itself.
+    ///
+    /// # Errors
+    ///
+    /// The [`Bound`] that the visitor's address has met. Proxies themselves have none.
+    fn comes_from(&mut self, source: Option<SocketAddr>, service: &Service) -> Result<(), Bound> {
+        if let Some(source) = source {
+            self.remote = source;
+            self.address = Some(service.addresses.connect(source.ip())?);
+        }
+        Span::current().record("remote", display(self.remote));
+        Ok(())
+    }
+
+    /// What requests on it are counted on.
+    pub(super) fn asker(&self) -> Asker {
+        let address = self.address.as_ref();
+        address.map(Connected::asker).unwrap_or_default()
     }
 
     fn moved(mut self, service: &Service) -> Self {
@@ -60,9 +93,9 @@ impl Drop for Admitted {
 
 /// Serves a connection that was just accepted, here or on the shard that it is for.
 pub(super) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     role: Role,
-    admitted: Admitted,
+    mut admitted: Admitted,
     service: Arc<Service>,
 ) {
     // Small responses must not wait for an acknowledgement of the one before.
@@ -71,9 +104,20 @@ pub(super) async fn serve(
     drop(SockRef::from(&stream).set_tcp_keepalive(&KEEP_ALIVE));
     show_progress(&stream);
     let deadline = admitted.deadline;
+    if service.proxies.contain(admitted.remote.ip()) {
+        match timeout_at(deadline, proxied::source(&mut stream)).await {
+            Ok(Ok(source)) => {
+                if let Err(bound) = admitted.comes_from(source, &service) {
+                    return service.refuse_visitor(bound.name());
+                }
+            }
+            Ok(Err(error)) => return service.not_proxied(&error),
+            Err(_) => return service.not_proxied(&"no PROXY header in time"),
+        }
+    }
     let opening = match role {
         Role::Redirect { https } => {
-            redirect::serve(stream, https, service).await;
+            Box::pin(redirect::serve(stream, https, service)).await;
             return drop(admitted);
         }
         Role::Plain => timeout_at(deadline, plain(stream, service.neighbours.exist())).await,
@@ -84,7 +128,10 @@ pub(super) async fn serve(
         Ok(Err(error)) => {
             return tracing::debug!(side = "visitor", %error, "connection did not begin");
         }
-        Err(_) => return tracing::debug!(side = "visitor", "connection did not begin in time"),
+        Err(_) => {
+            service.metrics.limited("handshake-timeout");
+            return tracing::debug!(side = "visitor", "connection did not begin in time");
+        }
     };
     let mut opened = Opened {
         stream,
@@ -113,7 +160,7 @@ fn show_progress(stream: &TcpStream) {
 }
 
 async fn plain(mut stream: TcpStream, with_host: bool) -> io::Result<(TcpStream, Opening)> {
-    let mut start = Start::new(if with_host { USUAL_HEAD } else { 0 });
+    let mut start = Start::new(USUAL_HEAD);
     start.read(&mut stream).await?;
     let mut host = None;
     if with_host && !start.is_http2() {
@@ -166,34 +213,53 @@ impl Opened {
         let Self {
             stream,
             opening,
-            admitted,
+            mut admitted,
         } = self;
         let remote = admitted.remote;
         match opening {
             Opening::Plain(start, _) => {
-                let visitor = Visitor::new(remote, false, None);
+                let visitor = Visitor::new(remote, false, None, admitted.asker());
                 if start.is_http2() {
-                    http2::serve(start.before(stream), service, visitor).await;
+                    // Boxed, as other large ones here: most connections never need the room.
+                    Box::pin(http2::serve(start.before(stream), service, visitor)).await;
                 } else {
-                    http1::serve(start.before(stream), service, visitor).await;
+                    http1::serve(stream, start.into_bytes(), &service, &visitor).await;
                 }
             }
             Opening::Tls(accepted, config) => {
-                let accept = StartHandshake::from_parts(*accepted, stream).into_stream(config);
+                let accept = async {
+                    challenge::wait(&accepted, service.issued.as_deref()).await;
+                    StartHandshake::from_parts(*accepted, stream)
+                        .into_stream(config)
+                        .await
+                };
                 let stream = match timeout_at(admitted.deadline, accept).await {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => {
                         return tracing::debug!(side = "visitor", %error, "tls handshake failed");
                     }
-                    Err(_) => return tracing::debug!(side = "visitor", "tls handshake timed out"),
+                    Err(_) => {
+                        service.metrics.limited("handshake-timeout");
+                        return tracing::debug!(side = "visitor", "tls handshake timed out");
+                    }
                 };
                 let (_, tls) = stream.get_ref();
+                if tls.alpn_protocol() == Some(wire::CARRIER_ALPN) {
+                    // An agent is no visitor; how many there may be is bounded otherwise.
+                    let (deadline, address) = (admitted.deadline, admitted.address.take());
+                    drop(admitted);
+                    return Box::pin(carrier::serve(stream, deadline, address, service)).await;
+                }
+                if tls.alpn_protocol() == Some(challenge::PROTOCOL) {
+                    // The handshake was all that the authority wanted.
+                    return;
+                }
                 let server_name = tls.server_name().and_then(|name| name.parse().ok());
-                let visitor = Visitor::new(remote, true, server_name);
+                let visitor = Visitor::new(remote, true, server_name, admitted.asker());
                 if tls.alpn_protocol() == Some(b"h2") {
-                    http2::serve(stream, service, visitor).await;
+                    Box::pin(http2::serve(stream, service, visitor)).await;
                 } else {
-                    http1::serve(stream, service, visitor).await;
+                    http1::serve(stream, BytesMut::new(), &service, &visitor).await;
                 }
             }
         }
@@ -236,8 +302,8 @@ impl Handed {
     }
 }
 
-/// Bytes that are read of a head at once, where its host is looked for.
-const USUAL_HEAD: usize = 1 << 10;
+/// Bytes that are read of a head at once.
+const USUAL_HEAD: usize = 2 << 10;
 /// How long the first head may take to say for whom it is, if its connection is to be handed over.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After a minute of silence, then every quarter of one.

@@ -10,6 +10,7 @@ use adit_shared::name::Host;
 use tokio::sync::mpsc;
 use tracing::debug_span;
 
+use super::carrier;
 use super::connection::{Handed, Opened};
 use super::serve::Service;
 use crate::route::Routes;
@@ -18,12 +19,18 @@ use crate::route::Routes;
 #[derive(Clone, Debug)]
 pub struct Neighbours {
     here: u16,
-    inboxes: Arc<[mpsc::Sender<Handed>]>,
+    inboxes: Arc<[mpsc::Sender<Guest>]>,
 }
 
 /// What the other shards hand to one.
 #[derive(Debug)]
-pub struct Inbox(mpsc::Receiver<Handed>);
+pub struct Inbox(mpsc::Receiver<Guest>);
+
+/// What one shard hands to another.
+enum Guest {
+    Visitor(Handed),
+    Carrier(Box<carrier::Handed>),
+}
 
 impl Neighbours {
     /// As many shards, each with what it needs to know the others.
@@ -41,6 +48,11 @@ impl Neighbours {
     /// The number of the shard that sees them.
     pub fn here(&self) -> u16 {
         self.here
+    }
+
+    /// How many shards there are.
+    pub(super) fn count(&self) -> u16 {
+        u16::try_from(self.inboxes.len()).unwrap_or(u16::MAX)
     }
 
     /// Whether there are any.
@@ -62,9 +74,18 @@ impl Neighbours {
         };
         // It fails only when the socket does.
         if let Ok(handed) = opened.leave() {
-            room.send(handed);
+            room.send(Guest::Visitor(handed));
         }
         None
+    }
+
+    /// Hands an agent's connection to `shard`. It is dropped when that takes no more: the agent tries
+    /// again.
+    pub(super) fn hand_over_carrier(&self, carrier: carrier::Handed, shard: u16) {
+        let inbox = self.inboxes.get(usize::from(shard));
+        if let Some(Ok(room)) = inbox.map(mpsc::Sender::try_reserve) {
+            room.send(Guest::Carrier(Box::new(carrier)));
+        }
     }
 }
 
@@ -77,22 +98,27 @@ impl Inbox {
                 () = service.tasks.stopped() => break,
                 handed = self.0.recv() => handed,
             };
-            let Some(handed) = handed else { return };
-            take(handed, &service);
+            let Some(guest) = handed else { return };
+            take(guest, &service);
         }
         // Those that are on their way were accepted before.
         self.0.close();
-        while let Some(handed) = self.0.recv().await {
-            take(handed, &service);
+        while let Some(guest) = self.0.recv().await {
+            take(guest, &service);
         }
     }
 }
 
-fn take(handed: Handed, service: &Arc<Service>) {
-    // It fails only when the socket does.
-    if let Ok(opened) = handed.arrive(service) {
-        let span = debug_span!("visitor", remote = %opened.remote());
-        service.tasks.spawn(span, opened.serve(service.clone()));
+fn take(guest: Guest, service: &Arc<Service>) {
+    // Either fails only when the socket does.
+    match guest {
+        Guest::Visitor(handed) => {
+            if let Ok(opened) = handed.arrive(service) {
+                let span = debug_span!("visitor", remote = %opened.remote());
+                service.tasks.spawn(span, opened.serve(service.clone()));
+            }
+        }
+        Guest::Carrier(handed) => drop(handed.arrive(service)),
     }
 }
 

@@ -1,27 +1,31 @@
-//! Cleartext visitors of a public relay are sent to HTTPS, if their host is served here.
+//! Cleartext visitors of a public relay are sent to HTTPS, if their host is served here; a certificate
+//! authority that asks about one is answered.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 
 use adit_shared::name::RequestId;
-use http::header::LOCATION;
+use bytes::Bytes;
+use http::header::{ACCEPT, HOST, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::answer::Answer;
-use super::serve::{Body, Service};
-use crate::forward::{ForwardError, headers};
+use super::answer::{Answer, Form};
+use super::serve::Service;
+use crate::forward::ForwardError;
+use crate::forward::headers::Authority;
 
 /// Serves one connection: every request is answered by where to ask instead.
 pub async fn serve(stream: TcpStream, https: u16, service: Arc<Service>) {
-    let (stop, head_timeout) = (service.tasks.clone(), service.head_timeout);
+    let (stop, head_timeout) = (service.tasks.clone(), service.patience.head);
     let handle = service_fn(move |request| {
-        let response = redirect(&service, https, request);
+        let response = redirect(&service, https, &request);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -42,10 +46,15 @@ pub async fn serve(stream: TcpStream, https: u16, service: Arc<Service>) {
     }
 }
 
-fn redirect(service: &Service, https: u16, mut request: Request<Incoming>) -> Response<Body> {
-    match location(service, https, &mut request) {
+fn redirect(service: &Service, https: u16, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Some(issued) = &service.issued
+        && let Some(answer) = issued.challenges.at_path(request.uri().path())
+    {
+        return Response::new(Full::new(answer.into()));
+    }
+    match location(service, https, request) {
         Ok(location) => {
-            let mut response = Response::new(Body::own(bytes::Bytes::new()));
+            let mut response = Response::new(Full::default());
             // Unlike 301, it keeps method and body (RFC 9110 section 15.4.9).
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
             response.headers_mut().insert(LOCATION, location);
@@ -54,9 +63,13 @@ fn redirect(service: &Service, https: u16, mut request: Request<Incoming>) -> Re
         Err(error) => {
             let answer = Answer::from(&error);
             service.metrics.answer(answer.code);
-            answer
-                .response(request.headers(), &RequestId::fresh())
-                .map(Body::own)
+            let accept = request.headers().get_all(ACCEPT).iter();
+            let form = Form::preferred(accept.map(HeaderValue::as_bytes));
+            let (head, body) = answer.response(form, &RequestId::fresh());
+            let mut response = Response::new(Full::new(body));
+            *response.status_mut() = head.status;
+            *response.headers_mut() = head.fields.to_map();
+            response
         }
     }
 }
@@ -65,10 +78,12 @@ fn redirect(service: &Service, https: u16, mut request: Request<Incoming>) -> Re
 fn location(
     service: &Service,
     https: u16,
-    request: &mut Request<Incoming>,
+    request: &Request<Incoming>,
 ) -> Result<HeaderValue, ForwardError> {
-    let (version, uri) = (request.version(), request.uri().clone());
-    let (_, host) = headers::take_authority(version, &uri, request.headers_mut())?;
+    let uri = request.uri();
+    let hosts = request.headers().get_all(HOST).iter();
+    let target = uri.authority().map(http::uri::Authority::as_str);
+    let host = Authority::of(true, target, hosts.map(HeaderValue::as_bytes))?.host()?;
     service
         .forward
         .routes

@@ -1,25 +1,30 @@
-//! What both HTTP versions do with a request: forward it, pass on interim heads, and turn failures
-//! into answers.
+//! What all HTTP versions share: the way to agents, and what a visitor is told.
 
 use std::fmt::Display;
-use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adit_shared::body::recv::BodyError;
+use adit_shared::name::RequestId;
+use adit_shared::pace::Least;
 use adit_shared::task::Tasks;
+use adit_shared::wire::head;
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
-use http::Response;
-use http::header::{ACCEPT, HeaderMap};
+use http::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::answer::Answer;
+use super::answer::{Answer, Form};
+use super::carrier::Door;
 use super::neighbours::Neighbours;
+use super::notice;
+use super::proxied::Proxies;
+use super::tls::issued::Issued;
+use crate::addresses::Addresses;
 use crate::forward::body::ResponseBody;
-use crate::forward::{Failure, Forward, Inbound, Next, Raw, Visitor};
+use crate::forward::{Failure, Forward, ForwardError, Next, Prepared, Raw, Visitor};
 use crate::metrics::Metrics;
 
 /// What serves requests, on any connection of one shard.
@@ -31,62 +36,168 @@ pub struct Service {
     pub tasks: Tasks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who says for others where their connections come from.
+    pub proxies: Proxies,
     /// Where connections go that are for another shard.
     pub neighbours: Neighbours,
-    /// How long a TLS handshake or a request head may take, and how long a connection may idle.
-    pub head_timeout: Duration,
+    /// Where agents go that come over TCP, if there are agents here.
+    pub door: Option<Door>,
+    /// What an authority issued, and what it is answered; none when there is no authority.
+    pub issued: Option<Arc<Issued>>,
+    /// What each address has.
+    pub addresses: Addresses,
+    /// Where visitors over TLS may come instead: HTTP/3, if that is served (RFC 7838).
+    pub alternative: Option<HeaderValue>,
+    /// How long visitors are waited for.
+    pub patience: Patience,
+    /// Requests of one connection at once, over HTTP/2 and HTTP/3.
+    pub streams: u32,
 }
 
-/// How interim heads reach a visitor; different for each HTTP version.
-pub trait Interim: Send {
-    /// Sends one interim head. A visitor that cannot take it does without.
-    fn send(&mut self, head: Response<()>) -> impl Future<Output = ()> + Send;
+/// How long visitors are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From the connection to the end of its TLS handshake, or to the first byte without TLS.
+    pub handshake: Duration,
+    /// A request's head.
+    pub head: Duration,
+    /// The next request.
+    pub idle: Duration,
+    /// Taking a response.
+    pub download: Least,
+}
+
+impl Service {
+    /// What a visitor is told of where else it may come.
+    pub fn alternative(&self, visitor: &Visitor) -> Option<&HeaderValue> {
+        self.alternative.as_ref().filter(|_| visitor.https)
+    }
+
+    /// What a visitor is told of a request that got no response, in the form that it accepts.
+    pub fn answer(&self, failure: &Failure, form: Form) -> Reply {
+        if let ForwardError::Notice(step) = &failure.error {
+            self.metrics.notices.inc();
+            let (head, body) = notice::response(step, &failure.id);
+            return Reply {
+                head: Box::new(head),
+                body: Body::own(body),
+            };
+        }
+        let answer = Answer::from(&failure.error);
+        if let ForwardError::Kept(receipt) = &failure.error {
+            let (head, body) = answer.receipt(receipt, form, &failure.id);
+            return Reply {
+                head: Box::new(head),
+                body: Body::own(body),
+            };
+        }
+        self.say(answer, form, &failure.id)
+    }
+
+    /// What a visitor is told of something that is no request.
+    pub fn refuse(&self, answer: Answer) -> Reply {
+        self.say(answer, Form::Text, &RequestId::fresh())
+    }
+
+    /// Counts a connection over `limit`.
+    pub(super) fn refuse_visitor(&self, limit: &'static str) {
+        self.metrics.visitors_refused.inc();
+        self.metrics.limited(limit);
+    }
+
+    /// Counts a connection that a proxy did not pass on as agreed.
+    pub(super) fn not_proxied(&self, why: &dyn Display) {
+        self.metrics.proxy_headers_refused.inc();
+        tracing::debug!(side = "visitor", %why, "connection refused");
+    }
+
+    fn say(&self, answer: Answer, form: Form, id: &RequestId) -> Reply {
+        self.metrics.answer(answer.code);
+        let (head, body) = answer.response(form, id);
+        Reply {
+            head: Box::new(head),
+            body: Body::own(body),
+        }
+    }
 }
 
 /// What a visitor is told.
 #[derive(Debug)]
-pub enum Reply {
-    /// A response.
-    Response(Response<Body>),
-    /// A switch of protocols; raw bytes follow.
-    Switch(Response<()>, Box<Raw>),
+pub struct Reply {
+    /// Status and fields.
+    pub head: Box<head::Response>,
+    /// The rest of it.
+    pub body: Body,
 }
 
-impl Service {
-    /// Serves one request. Safe to drop: the exchange is cancelled.
-    pub async fn serve<B>(
-        &self,
-        visitor: &Visitor,
-        inbound: Inbound<B>,
-        interim: &mut impl Interim,
-    ) -> Reply
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Display + Send,
-    {
-        let accept = inbound.request.headers().get(ACCEPT).cloned();
-        let fail = |failure: &Failure| {
-            let fields: HeaderMap = accept.iter().map(|value| (ACCEPT, value.clone())).collect();
-            let answer = Answer::from(&failure.error);
-            self.metrics.answer(answer.code);
-            Reply::Response(answer.response(&fields, &failure.id).map(Body::own))
+/// What a visitor is told at last.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is made and taken apart once per request"
+)]
+pub(super) enum Told {
+    /// A response.
+    Response(Reply),
+    /// A switch of protocols.
+    Switch(Box<head::Response>, Raw),
+}
+
+/// A visitor that waits on a stream of HTTP/2 or HTTP/3.
+pub(super) trait Asker {
+    /// Does `work` unless the visitor leaves before it has ended.
+    fn unless_gone<R: Send>(
+        &mut self,
+        work: impl Future<Output = R> + Send,
+    ) -> impl Future<Output = Option<R>> + Send;
+
+    /// Tells the visitor an interim head.
+    fn interim(&mut self, head: &head::Response) -> impl Future<Output = ()> + Send;
+}
+
+/// Forwards a request; tells the visitor what comes back before the response, and says what comes then.
+/// Nothing when the visitor left.
+pub(super) async fn tell<B>(
+    service: &Service,
+    prepared: Result<Prepared, Box<Failure>>,
+    form: Form,
+    body: B,
+    asker: &mut impl Asker,
+) -> Option<Told>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Display + Send,
+{
+    let fail = |failure: &Failure| Some(Told::Response(service.answer(failure, form)));
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => return fail(&failure),
+    };
+    // What is under way is pinned here, and not moved into what waits for it.
+    let begun = {
+        let begun = pin!(service.forward.send(prepared, body));
+        asker.unless_gone(begun).await?
+    };
+    let mut pending = match begun {
+        Ok(pending) => pending,
+        Err(failure) => return fail(&failure),
+    };
+    loop {
+        let next = {
+            let next = pin!(service.forward.next(pending));
+            asker.unless_gone(next).await?
         };
-        let mut pending = match self.forward.forward(visitor, inbound).await {
-            Ok(pending) => pending,
-            Err(failure) => return fail(&failure),
-        };
-        loop {
-            match pending.next().await {
-                Ok(Next::Interim(head, rest)) => {
-                    interim.send(head).await;
-                    pending = rest;
-                }
-                Ok(Next::Response(response)) => {
-                    return Reply::Response(response.map(|body| Body::Forwarded(Box::new(body))));
-                }
-                Ok(Next::Switch(head, raw)) => return Reply::Switch(head, Box::new(raw)),
-                Err(failure) => return fail(&failure),
+        match next {
+            Ok(Next::Interim(head, rest)) => {
+                asker.interim(&head).await;
+                pending = rest;
             }
+            Ok(Next::Response(head, body)) => {
+                let body = Body::Forwarded(Box::new(body));
+                return Some(Told::Response(Reply { head, body }));
+            }
+            Ok(Next::Switch(head, raw)) => return Some(Told::Switch(head, raw)),
+            Err(failure) => return fail(&failure),
         }
     }
 }

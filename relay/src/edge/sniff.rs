@@ -66,6 +66,11 @@ impl Start {
         self.bytes.starts_with(PREFACE)
     }
 
+    /// What was read.
+    pub(super) fn into_bytes(self) -> BytesMut {
+        self.bytes
+    }
+
     /// The connection as if nothing of it had been read.
     pub(super) fn before<T>(self, io: T) -> Sniffed<T> {
         Sniffed {

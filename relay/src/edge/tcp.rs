@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tracing::debug_span;
+use tracing::field::Empty;
+use tracing::{debug, debug_span};
 
 use super::connection::{self, Admitted};
 use super::serve::Service;
@@ -85,37 +86,63 @@ fn listening(address: SocketAddr, shared: bool) -> io::Result<Bound> {
     Ok(socket.into())
 }
 
-/// Accepts connections until the service's tasks are stopped. `connections` has a permit for each
-/// that may be open, over all listeners of all shards.
+/// Accepts connections until the service's tasks are stopped, and those that wait by then: the system would
+/// reset them, and their visitors have been told that they are connected. `connections` has a permit for
+/// each that may be open, over all listeners of all shards.
 pub async fn listen(
     listener: TcpListener,
     role: Role,
     service: Arc<Service>,
     connections: Arc<Semaphore>,
 ) {
+    let admit = |stream: TcpStream, remote: SocketAddr| {
+        let Ok(permit) = connections.clone().try_acquire_owned() else {
+            return service.refuse_visitor("visitors");
+        };
+        let address = match service.addresses.connect(remote.ip()) {
+            Ok(address) => address,
+            Err(bound) => {
+                debug!(%remote, limit = bound.name(), "visitor refused");
+                return service.refuse_visitor(bound.name());
+            }
+        };
+        // Whom it comes from is not known yet when a proxy passes it on.
+        let span = if service.proxies.contain(remote.ip()) {
+            debug_span!("visitor", proxy = %remote, remote = Empty)
+        } else {
+            debug_span!("visitor", %remote)
+        };
+        let admitted = Admitted::new(remote, permit, address, &service);
+        let work = connection::serve(stream, role.clone(), admitted, service.clone());
+        service.tasks.spawn(span, work);
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            () = service.tasks.stopped() => return,
+            () = service.tasks.stopped() => break,
             accepted = listener.accept() => accepted,
         };
-        let (stream, remote) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if is_of_one_connection(&error) => continue,
+        match accepted {
+            Ok((stream, remote)) => admit(stream, remote),
+            Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 // Most likely out of file descriptors: room comes when connections end.
                 tracing::warn!(%error, "cannot accept visitors");
                 tokio::time::sleep(RETRY).await;
-                continue;
             }
-        };
-        let Ok(permit) = connections.clone().try_acquire_owned() else {
-            service.metrics.visitors_refused.inc();
-            continue;
-        };
-        let admitted = Admitted::new(remote, permit, &service);
-        let work = connection::serve(stream, role.clone(), admitted, service.clone());
-        service.tasks.spawn(debug_span!("visitor", %remote), work);
+        }
+    }
+    // Asked without the runtime, which may not have heard of them yet.
+    let Ok(waiting) = listener.into_std() else {
+        return;
+    };
+    while let Ok((stream, remote)) = waiting.accept() {
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = stream {
+            admit(stream, remote);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use futures_util::future::AbortHandle;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
+use super::share::Share;
 use super::{Failure, ForwardError, Upload};
 use crate::exchange;
 use crate::metrics::{Metrics, Outcome};
@@ -142,6 +143,8 @@ pub struct Access {
     pub sent: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// Of what all requests have together.
+    pub(super) share: Share,
 }
 
 impl Access {
@@ -168,6 +171,7 @@ impl Access {
             since: Instant::now(),
             sent: 0,
             outcome: Outcome::VisitorLeft,
+            share: Share::default(),
         })
     }
 
@@ -179,12 +183,20 @@ impl Access {
         self.host = Some(host.clone());
     }
 
+    /// The host that it is for.
+    pub(super) fn named(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
     pub(super) fn status(&mut self, status: StatusCode) {
         self.status = Some(status);
     }
 
     pub(super) fn fail(&mut self, error: ForwardError) -> Failure {
         self.outcome = Outcome::Failed;
+        if let Some(limit) = error.limit() {
+            self.metrics.limited(limit);
+        }
         if let ForwardError::Exchange(error) = &error {
             let side = error.side();
             tracing::debug!(id = %self.id, ?side, %error, "no response from the origin");
@@ -199,6 +211,7 @@ impl Access {
     /// The visitor took no more, and what it held up was needed for others.
     pub(super) fn over_budget(&mut self) {
         self.outcome = Outcome::OverBudget;
+        self.metrics.limited("stalled");
         tracing::debug!(id = %self.id, side = "visitor", "response cut: stalled for longest");
     }
 

@@ -2,10 +2,19 @@
 //! send the request, take the answer. Failures are values; what a visitor sees of them is decided
 //! in `edge::answer`.
 
+mod again;
+pub mod allowance;
 pub mod body;
+mod cookies;
 pub mod headers;
-pub mod introduction;
+mod inbox;
+mod introduction;
+mod kept;
+pub mod notice;
+mod paced;
 pub mod pending;
+mod share;
+mod trailers;
 pub mod upload;
 
 use std::fmt::Display;
@@ -13,26 +22,44 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use adit_shared::body::recv::declared_length;
+use adit_shared::hop::Options;
 use adit_shared::name::{Host, RequestId};
+use adit_shared::pace::Least;
+use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
+use adit_shared::wire::fields::BadField;
 use adit_shared::wire::head;
-use bytes::Bytes;
-use http::header::{EXPECT, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use http::Method;
+use http::header::HeaderValue;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Version};
 use http_body::Body as HttpBody;
 use ipnet::IpNet;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
+use self::again::Again;
+use self::allowance::Allowance;
 use self::body::Access;
-use self::headers::BadAuthority;
+use self::headers::{Authority, BadAuthority, Kind};
+pub use self::inbox::Receipt;
 use self::introduction::Introduction;
+use self::kept::Kept;
+pub use self::kept::ROOM;
+use self::notice::{Asked, Notice};
+pub use self::paced::Fault;
+use self::paced::{Paced, Watched};
 use self::pending::Begun;
 pub use self::pending::{Next, Pending, Raw};
+use self::share::Share;
+use self::trailers::Trimmed;
 use self::upload::Upload;
-use crate::exchange::{self, ExchangeError};
+use crate::addresses::{self, Asker};
+use crate::exchange::{self, Exchange, ExchangeError};
 use crate::metrics::Metrics;
-use crate::route::{Away, Route, Routes};
+use crate::queue::{self, Inboxes};
+use crate::route::{Away, Route, Routes, Serving};
 
 /// What forwarding needs to know.
 #[derive(Debug)]
@@ -43,10 +70,24 @@ pub struct Forward {
     pub tasks: Tasks,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Names are labels in front of it.
+    pub domain: Host,
+    /// What browsers see first, if anything.
+    pub notice: Option<Arc<Notice>>,
     /// Visitors whose own `X-Forwarded-*` and `Forwarded` are kept.
     pub trusted_proxies: Vec<IpNet>,
     /// The largest head that is taken from a visitor.
     pub head: HeadLimit,
+    /// What a request's body is held to.
+    pub body: BodyLimit,
+    /// Requests in flight on all shards.
+    pub allowance: Arc<Allowance>,
+    /// Requests in flight of one tunnel.
+    pub per_tunnel: usize,
+    /// One permit for each byte of requests that is kept to be sent once more.
+    pub kept: Arc<Semaphore>,
+    /// What is kept for agents that are away.
+    pub inboxes: Inboxes,
 }
 
 /// Bounds of a visitor's request head.
@@ -58,6 +99,15 @@ pub struct HeadLimit {
     pub fields: usize,
 }
 
+/// Bounds of a request's body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit {
+    /// Its bytes.
+    pub bytes: u64,
+    /// How fast it must come.
+    pub least: Least,
+}
+
 /// Who sends the requests of one connection, and how.
 #[derive(Debug)]
 pub struct Visitor {
@@ -67,187 +117,361 @@ pub struct Visitor {
     pub https: bool,
     /// The name that it asked for in the TLS handshake.
     pub server_name: Option<Host>,
-    first: OnceLock<Arc<Route>>,
-    introduction: OnceLock<Introduction>,
+    /// What its requests are counted on.
+    asker: Asker,
+    first: OnceLock<Arc<Destination>>,
+}
+
+/// What a visitor asked for by naming a host.
+#[derive(Debug)]
+struct Destination {
+    authority: HeaderValue,
+    route: Arc<Route>,
+    introduction: Introduction,
 }
 
 impl Visitor {
     /// A visitor who has asked for nothing yet.
-    pub fn new(remote: SocketAddr, https: bool, server_name: Option<Host>) -> Self {
+    pub fn new(remote: SocketAddr, https: bool, server_name: Option<Host>, asker: Asker) -> Self {
         Self {
             remote,
             https,
             server_name,
+            asker,
             first: OnceLock::new(),
-            introduction: OnceLock::new(),
         }
     }
 
-    /// Says in `fields` who asks for `authority`. `trusted` are proxies whose own word is kept.
-    fn introduce(&self, authority: &HeaderValue, fields: &mut HeaderMap, trusted: bool) {
-        let new = || Introduction::new(self.remote.ip(), self.https, authority);
-        let first = self.introduction.get_or_init(new);
-        if first.is_for(authority) {
-            first.write(fields, trusted);
-        } else {
-            new().write(fields, trusted);
+    /// What is there for `authority`; the log is told its host. Nearly all connections ask for one host
+    /// alone, so what the first request asked for is remembered: looking it up in the table writes to
+    /// memory that all shards share.
+    fn destination(
+        &self,
+        authority: Authority<'_>,
+        routes: &Routes,
+        access: &mut Access,
+    ) -> Result<Arc<Destination>, ForwardError> {
+        let is_it = |first: &&Arc<Destination>| {
+            authority.is(&first.authority) && !first.route.is_forgotten()
+        };
+        if let Some(first) = self.first.get().filter(is_it) {
+            access.host(&first.route.host);
+            return Ok(first.clone());
         }
-    }
-
-    /// The route of `host`. Nearly all connections ask for one host alone, so that of the first
-    /// request is remembered: looking one up in the table writes to memory that all shards share.
-    fn route(&self, host: &Host, routes: &Routes) -> Option<Arc<Route>> {
-        let is_it = |route: &&Arc<Route>| route.host == *host && !route.is_forgotten();
-        if let Some(route) = self.first.get().filter(is_it) {
-            return Some(route.clone());
+        let host = authority.host()?;
+        access.host(&host);
+        if self.server_name.as_ref().is_some_and(|name| *name != host) {
+            return Err(ForwardError::Misdirected);
         }
-        let route = routes.find(host)?;
+        let route = routes.find(&host).ok_or(ForwardError::Unknown)?;
+        let authority = authority.value()?;
+        let destination = Arc::new(Destination {
+            introduction: Introduction::new(self.remote.ip(), self.https, &authority),
+            authority,
+            route,
+        });
         // Nothing happens when it is not the first.
-        let _ = self.first.set(route.clone());
-        Some(route)
+        let _ = self.first.set(destination.clone());
+        Ok(destination)
     }
 }
 
-/// A visitor's request, as the edge read it.
+/// The head of a visitor's request, as an edge read it.
 #[derive(Debug)]
-pub struct Inbound<B> {
-    /// Head and body.
-    pub request: Request<B>,
+pub struct Inbound<'a, F> {
+    /// The method, as sent.
+    pub method: Method,
+    /// Path and query byte for byte, or `*`.
+    pub target: PathAndQuery,
+    /// The host that the target or `:authority` names.
+    pub authority: Option<&'a str>,
+    /// Whether it came over HTTP/1.1, where the host must be said in a field too.
+    pub is_http1: bool,
+    /// What the `Connection` fields say.
+    pub options: Options<'a>,
+    /// Names, in upper or lower case, and values of all fields.
+    pub fields: F,
     /// The protocol that the visitor wants to switch to.
     pub protocol: Option<HeaderValue>,
+    /// The visitor waits to be asked for the body.
+    pub expects: bool,
+    /// Whether there is no body.
+    pub end: bool,
+    /// What of the body may have come before it is wanted, in bytes.
+    pub window: u32,
 }
 
 impl Forward {
-    /// Sends a request on its way. The answer comes from [`Pending::next`].
+    /// Finds out whose a request is, and makes the head that the origin gets to see.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], with the request's id.
+    pub fn prepare<'a, F>(
+        &self,
+        visitor: &Visitor,
+        inbound: Inbound<'a, F>,
+    ) -> Result<Prepared, Box<Failure>>
+    where
+        F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    {
+        let id = headers::request_id(inbound.fields.clone());
+        let metrics = self.metrics.clone();
+        let mut access = Access::start(metrics, id, &inbound.method, inbound.target.path());
+        match self.outbound(visitor, inbound, &mut access) {
+            Ok(outbound) => Ok(Prepared { outbound, access }),
+            Err(error) => Err(Box::new(access.fail(error))),
+        }
+    }
+
+    fn outbound<'a, F>(
+        &self,
+        visitor: &Visitor,
+        inbound: Inbound<'a, F>,
+        access: &mut Access,
+    ) -> Result<Box<Outbound>, ForwardError>
+    where
+        F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    {
+        let mut share = Share::take(visitor, &self.allowance)?;
+        let fields = inbound.fields;
+        if self
+            .head
+            .is_exceeded(inbound.target.as_str(), fields.clone())
+        {
+            return Err(ForwardError::HeadTooLarge);
+        }
+        if inbound.method == Method::CONNECT {
+            return Err(ForwardError::Connect);
+        }
+        // HTTP/1.1 has its own rules for both, and keeps them while it reads.
+        if !inbound.is_http1 {
+            headers::strict(&inbound.method, inbound.target.as_str(), fields.clone())?;
+        }
+        let hosts = fields
+            .clone()
+            .filter(|(name, _)| Kind::of(name) == Kind::Host);
+        let hosts = hosts.map(|(_, value)| value);
+        let authority = Authority::of(inbound.is_http1, inbound.authority, hosts)?;
+        let destination = visitor.destination(authority, &self.routes, access)?;
+        share.take_route(&destination.route, self.per_tunnel)?;
+        access.share = share;
+        if let Some(notice) = self.notice.as_ref().filter(|_| visitor.https)
+            && let Some(step) = notice.stop(
+                &Asked {
+                    method: &inbound.method,
+                    target: inbound.target.as_str(),
+                    authority: destination.authority.to_str().unwrap_or_default(),
+                    host: &destination.route.host,
+                },
+                fields.clone(),
+            )
+        {
+            return Err(ForwardError::Notice(Box::new(step)));
+        }
+        let (introduction, trusted) = (&destination.introduction, self.trusts(visitor));
+        let fields = headers::outbound(
+            &fields,
+            &inbound.options,
+            introduction,
+            trusted,
+            access.id(),
+        );
+        let head = head::Request {
+            tunnel: 0,
+            method: inbound.method,
+            https: visitor.https,
+            authority: destination.authority.clone(),
+            target: inbound.target,
+            end: inbound.end && inbound.protocol.is_none(),
+            protocol: inbound.protocol,
+            fields: fields?,
+        };
+        if declared_length(&head.fields).is_some_and(|length| length > self.body.bytes) {
+            return Err(Fault::TooLarge.into());
+        }
+        Ok(Box::new(Outbound {
+            id: access.id().clone(),
+            route: destination.route.clone(),
+            head,
+            expects: inbound.expects,
+            window: inbound.window,
+            watched: None,
+            is_last: false,
+        }))
+    }
+
+    /// Sends a request on its way. The answer comes from [`next`](Self::next).
     ///
     /// Safe to drop: the exchange is cancelled. So is dropping what it returns.
     ///
     /// # Errors
     ///
     /// [`Failure`], with the request's id.
-    pub async fn forward<B>(
-        &self,
-        visitor: &Visitor,
-        inbound: Inbound<B>,
-    ) -> Result<Pending, Box<Failure>>
+    pub async fn send<B>(&self, prepared: Prepared, body: B) -> Result<Pending, Box<Failure>>
     where
-        B: HttpBody<Data = Bytes> + Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display + Send,
     {
-        let (mut parts, body) = inbound.request.into_parts();
-        let id = headers::request_id(&mut parts.headers);
-        let mut access = Access::start(self.metrics.clone(), id, &parts.method, parts.uri.path());
-        let end = body.is_end_stream();
-        let begun = match self.prepare(visitor, parts, inbound.protocol, end, &mut access) {
-            Ok(outbound) => self.send(outbound, body).await,
-            Err(error) => Err(error),
-        };
-        match begun {
+        if prepared.outbound.route.has_inbox() {
+            return Box::pin(self.send_or_keep(prepared, body)).await;
+        }
+        let Prepared {
+            outbound,
+            mut access,
+        } = prepared;
+        match self.send_first(outbound, Trimmed(body)).await {
             Ok(begun) => Ok(Pending::new(begun, access)),
             Err(error) => Err(Box::new(access.fail(error))),
         }
     }
 
-    /// Finds out whose the request is, and makes the head that the origin gets to see. `end` says
-    /// that the request has no body.
-    fn prepare(
-        &self,
-        visitor: &Visitor,
-        mut parts: http::request::Parts,
-        protocol: Option<HeaderValue>,
-        end: bool,
-        access: &mut Access,
-    ) -> Result<Outbound, ForwardError> {
-        let fields = &mut parts.headers;
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("", |target| target.as_str());
-        if self.head.is_exceeded(target, fields) {
-            return Err(ForwardError::HeadTooLarge);
+    /// Waits for the next head of the answer. A request whose session was lost may be sent once more
+    /// meanwhile. Safe to drop: the exchange is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], with the request's id.
+    pub async fn next(&self, mut pending: Pending) -> Result<Next, Box<Failure>> {
+        if pending.keep.is_some() {
+            return Box::pin(self.next_or_keep(pending)).await;
         }
-        if parts.method == Method::CONNECT {
-            return Err(ForwardError::Connect);
+        loop {
+            match pending.head().await {
+                Ok(head) => return pending.with(head, &self.domain),
+                Err(ForwardError::Exchange(error)) => {
+                    match Box::pin(self.again(&mut pending, error)).await {
+                        // Rare: not a part of the future of every request.
+                        Ok(()) => {}
+                        Err(error) => return Err(pending.fail(error)),
+                    }
+                }
+                Err(error) => return Err(pending.fail(error)),
+            }
         }
-        let (authority, host) = headers::take_authority(parts.version, &parts.uri, fields)?;
-        access.host(&host);
-        if visitor
-            .server_name
-            .as_ref()
-            .is_some_and(|name| *name != host)
-        {
-            return Err(ForwardError::Misdirected);
-        }
-        let route = visitor.route(&host, &self.routes);
-        let route = route.ok_or(ForwardError::Unknown)?;
-        headers::strip_hop_by_hop(fields);
-        visitor.introduce(&authority, fields, self.trusts(visitor));
-        let expects = parts.version >= Version::HTTP_11
-            && fields
-                .get(EXPECT)
-                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let target = origin_form(parts.uri.into_parts().path_and_query);
-        let head = Box::new(head::Request {
-            tunnel: 0,
-            method: parts.method,
-            https: visitor.https,
-            authority,
-            target,
-            end: end && protocol.is_none(),
-            protocol,
-            fields: parts.headers,
-        });
-        Ok(Outbound {
-            id: access.id().clone(),
-            route,
-            head,
-            expects,
-        })
     }
 
-    /// Opens an exchange with whoever serves the host now, and sends the request on it.
-    async fn send<B>(&self, outbound: Outbound, body: B) -> Result<Begun, ForwardError>
+    /// Sends the request to whoever serves the host now.
+    async fn send_first<B>(
+        &self,
+        mut outbound: Box<Outbound>,
+        body: B,
+    ) -> Result<Begun, ForwardError>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display + Send,
+    {
+        let serving = self.routes.serving(&outbound.route).await?;
+        let head = &outbound.head;
+        if head.end || head.protocol.is_some() {
+            return self.begin(outbound, NO_BODY, None, serving).await;
+        }
+        let least = if is_grpc(head) {
+            Least::NOTHING
+        } else {
+            self.body.least
+        };
+        let (body, watched) = Paced::new(body, least, self.body.bytes);
+        outbound.watched = watched;
+        let head = &outbound.head;
+        // A visitor that waits to be asked for its body may never be.
+        let declared = declared_length(&head.fields).filter(|_| !outbound.expects);
+        match declared {
+            None => self.begin(outbound, Some(body), None, serving).await,
+            Some(length) => match Kept::new(body, length, &self.kept) {
+                Ok(kept) => {
+                    let body = Some(kept.again());
+                    self.begin(outbound, body, Some(kept), serving).await
+                }
+                Err(body) => self.begin(outbound, Some(body), None, serving).await,
+            },
+        }
+    }
+
+    /// Opens an exchange with `serving`, or with who serves the host next if that is gone, and sends the
+    /// request on it. `kept` is the body once more, if there is one that can be sent once more.
+    async fn begin<B>(
+        &self,
+        mut outbound: Box<Outbound>,
+        body: Option<B>,
+        kept: Option<Kept>,
+        mut serving: Serving,
+    ) -> Result<Begun, ForwardError>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Display + Send,
     {
-        let Outbound {
-            id,
-            route,
-            mut head,
-            expects,
-        } = outbound;
-        let mut serving = self.routes.serving(&route).await?;
-        let exchange = match serving.session.open().await {
-            // Nothing was sent: whoever serves the host next may have it.
+        let (bytes, send, response) = match self.open(&mut outbound, &serving).await {
+            // No whole head was sent: whoever serves the host next may have it.
             Err(ExchangeError::Lost(_)) => {
-                serving = self.routes.next(&route, serving.session.id).await?;
-                serving.session.open().await?
+                serving = self
+                    .routes
+                    .next(&outbound.route, serving.session.id)
+                    .await?;
+                self.open(&mut outbound, &serving).await?
             }
             opened => opened?,
         };
-        head.tunnel = serving.tunnel;
-        let mut bytes = exchange::encode(&head)?;
-        let (mut send, response) = exchange.split();
         let mut begun = Begun {
             response,
             upload: None,
             send: None,
-            method: head.method,
+            method: outbound.head.method.clone(),
+            again: None,
+            fault: None,
         };
-        if head.end || head.protocol.is_some() || expects {
-            let mut head = [bytes.split().freeze()];
-            send.write(&mut head).await.map_err(ExchangeError::from)?;
+        let may_again = body.is_none() || kept.is_some();
+        if let Some(body) = body {
+            // What is left of the head leaves together with the first of the body.
+            let (id, expects) = (outbound.id.clone(), outbound.expects);
+            let free = outbound.watched.take().map(|watched| {
+                begun.fault = Some(watched.fault);
+                watched.free
+            });
+            let upload = upload::Start {
+                id,
+                head: bytes,
+                send,
+                wait: expects,
+                // One that is all here, or kept, holds nothing else.
+                window: free.is_some().then_some(outbound.window),
+                free,
+            };
+            begun.upload = Some(upload.begin(self, body, begun.response.slot()));
+        } else if outbound.head.protocol.is_some() {
+            begun.send = Some(send);
+        }
+        if may_again && !outbound.is_last {
+            let session = serving.session.id;
+            begun.again = Some(Box::new(Again {
+                outbound,
+                kept,
+                session,
+            }));
+        }
+        Ok(begun)
+    }
+
+    /// Opens an exchange with `serving`. A head that does not wait for a body is sent; otherwise it is
+    /// returned.
+    async fn open(
+        &self,
+        outbound: &mut Outbound,
+        serving: &Serving,
+    ) -> Result<(BytesMut, SendHalf, exchange::Response), ExchangeError> {
+        let exchange: Exchange = serving.session.open().await?;
+        let head = &mut outbound.head;
+        head.tunnel = serving.tunnel;
+        let mut bytes = exchange::encode(head)?;
+        let (mut send, response) = exchange.split();
+        if head.end || head.protocol.is_some() || outbound.expects {
+            let mut whole = [bytes.split().freeze()];
+            send.write(&mut whole).await?;
         }
         if head.end {
             send.finish();
-        } else if head.protocol.is_some() {
-            begun.send = Some(send);
-        } else {
-            // What is left of the head leaves together with the first of the body.
-            begun.upload = Some(Upload::start(self, id, bytes, body, send, expects));
         }
-        Ok(begun)
+        Ok((bytes, send, response))
     }
 
     fn trusts(&self, visitor: &Visitor) -> bool {
@@ -256,33 +480,51 @@ impl Forward {
     }
 }
 
-/// The target as an origin sees it: an absolute one without a path asks for `/`
-/// (RFC 9112 section 3.2.1).
-fn origin_form(target: Option<PathAndQuery>) -> PathAndQuery {
-    let rooted = |target: &PathAndQuery| format!("/{}", target.as_str()).parse();
-    match target {
-        Some(target) if target.as_str().starts_with('?') => rooted(&target).unwrap_or(target),
-        Some(target) => target,
-        None => PathAndQuery::from_static("/"),
+impl HeadLimit {
+    fn is_exceeded<'a>(
+        &self,
+        target: &str,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> bool {
+        let (mut count, mut bytes) = (0, target.len());
+        for (name, value) in fields {
+            count += 1;
+            bytes += name.len() + value.len();
+        }
+        count > self.fields || bytes > self.bytes
     }
 }
 
-impl HeadLimit {
-    fn is_exceeded(&self, target: &str, fields: &HeaderMap) -> bool {
-        let size =
-            |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len();
-        fields.len() > self.fields
-            || target.len() + fields.iter().map(size).sum::<usize>() > self.bytes
-    }
+/// Whether messages may come whenever they like: a call of gRPC is one request for as long as it lasts.
+fn is_grpc(head: &head::Request) -> bool {
+    let types = head.fields.get("content-type");
+    types.is_some_and(|value| value.starts_with(b"application/grpc"))
 }
+
+/// For a request without a body.
+const NO_BODY: Option<Kept> = None;
 
 /// A request that may be sent.
+#[derive(Debug)]
+pub struct Prepared {
+    outbound: Box<Outbound>,
+    access: Box<Access>,
+}
+
+/// What is sent of a request, but for its body.
+#[derive(Debug)]
 struct Outbound {
     id: RequestId,
     route: Arc<Route>,
-    head: Box<head::Request>,
+    head: head::Request,
     /// The visitor waits to be asked for the body.
     expects: bool,
+    /// What of its body may be here and wait for the agent.
+    window: u32,
+    /// What is known of its body, until that is sent.
+    watched: Option<Watched>,
+    /// It is not sent once more.
+    is_last: bool,
 }
 
 /// A request that got no response from the origin.
@@ -305,9 +547,18 @@ pub enum ForwardError {
     /// It is for another host than the connection.
     #[error("the request is for another host than its connection")]
     Misdirected,
+    /// The visitor is told first what it is about to see.
+    #[error("the visitor has not seen the notice")]
+    Notice(Box<notice::Step>),
     /// Its head is too large.
     #[error("the request's head is too large")]
     HeadTooLarge,
+    /// Its target is not for its method.
+    #[error("the request's target is not for its method")]
+    Target,
+    /// A field of it cannot be passed on.
+    #[error("a field of the request is none")]
+    Field,
     /// It wants the relay to be a forward proxy.
     #[error("CONNECT is not for a reverse proxy")]
     Connect,
@@ -317,7 +568,60 @@ pub enum ForwardError {
     /// The agent of its host is away.
     #[error(transparent)]
     Away(#[from] Away),
+    /// Its address has or asks for too much.
+    #[error("too much from one address: {}", .0.name())]
+    Asks(addresses::Bound),
+    /// Its tunnel has as many requests in flight as it may.
+    #[error("the tunnel has as many requests in flight as it may")]
+    Busy,
+    /// The relay has as many requests in flight as it may.
+    #[error("the relay has as many requests in flight as it may")]
+    Full,
+    /// Its body is not as it may be.
+    #[error(transparent)]
+    Body(#[from] Fault),
     /// The exchange failed.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// It is kept, and will be delivered: no failure, but no response from the origin either.
+    #[error("the request is kept")]
+    Kept(Receipt),
+    /// It should have been kept, and is not.
+    #[error(transparent)]
+    Refused(queue::Refusal),
+}
+
+impl ForwardError {
+    /// Whether it is about how the request is written. Who wrote that may see another end of it than we do,
+    /// so nothing that follows on its connection is to be trusted.
+    pub fn is_malformed(&self) -> bool {
+        matches!(
+            self,
+            Self::Authority(_) | Self::HeadTooLarge | Self::Target | Self::Field | Self::Connect
+        )
+    }
+
+    /// The name of the limit that was met, if one was.
+    const fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::HeadTooLarge => Some("head-bytes"),
+            Self::Asks(bound) => Some(bound.name()),
+            Self::Busy => Some("exchanges-per-tunnel"),
+            Self::Full => Some("exchanges"),
+            Self::Body(Fault::Late) => Some("upload-timeout"),
+            Self::Body(Fault::TooLarge) => Some("request-bytes"),
+            Self::Exchange(ExchangeError::Overload) => Some("exchanges-per-agent"),
+            Self::Away(Away::Crowded) => Some("held"),
+            _ => None,
+        }
+    }
+}
+
+impl From<BadField> for ForwardError {
+    fn from(error: BadField) -> Self {
+        match error {
+            BadField::TooLarge(_) => Self::HeadTooLarge,
+            BadField::Invalid => Self::Field,
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! A request that is on its way: its heads as they come back, then its response or the raw bytes of
 //! a switch.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
-use adit_shared::body::recv::declared_length;
+use adit_shared::name::Host;
 use adit_shared::pump::{QuicSource, Watched};
 use adit_shared::stream::SendHalf;
 use adit_shared::wire::code::Reset;
@@ -12,12 +14,15 @@ use adit_shared::wire::frame::{FrameError, is_interim};
 use adit_shared::wire::head;
 use adit_shared::wire::varint::Malformed;
 use futures_util::future::{AbortHandle, Abortable};
-use http::header::CONTENT_LENGTH;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
+use tokio::sync::oneshot;
 
+use super::again::Again;
 use super::body::{Access, ResponseBody};
+use super::inbox::Keep;
+use super::paced::Fault;
 use super::upload::Upload;
-use super::{Failure, headers};
+use super::{Failure, ForwardError, cookies, headers};
 use crate::exchange::{self, ExchangeError, Slot};
 use crate::metrics::Outcome;
 
@@ -29,13 +34,21 @@ pub(super) struct Begun {
     /// Kept for raw bytes, if the origin switches protocols.
     pub(super) send: Option<SendHalf>,
     pub(super) method: Method,
+    /// While it may be sent once more.
+    pub(super) again: Option<Box<Again>>,
+    /// Tells that something is wrong with the request's body.
+    pub(super) fault: Option<oneshot::Receiver<Fault>>,
 }
 
 /// A request that is on its way.
 #[derive(Debug)]
 pub struct Pending {
-    begun: Box<Begun>,
+    begun: Begun,
     access: Box<Access>,
+    /// What is kept of it unless it is served.
+    pub(super) keep: Option<Box<Keep>>,
+    /// Interim responses so far.
+    interim: u8,
 }
 
 /// What comes back next.
@@ -46,11 +59,11 @@ pub struct Pending {
 )]
 pub enum Next {
     /// An interim response; more comes.
-    Interim(Response<()>, Pending),
+    Interim(Box<head::Response>, Pending),
     /// The response.
-    Response(Response<ResponseBody>),
+    Response(Box<head::Response>, ResponseBody),
     /// The origin switches protocols: raw bytes both ways.
-    Switch(Response<()>, Raw),
+    Switch(Box<head::Response>, Raw),
 }
 
 /// The agent's end of a switched exchange.
@@ -90,55 +103,116 @@ impl Raw {
 impl Pending {
     pub(super) fn new(begun: Begun, access: Box<Access>) -> Self {
         Self {
-            begun: Box::new(begun),
+            begun,
             access,
+            keep: None,
+            interim: 0,
         }
     }
 
-    /// Waits for the next head. Safe to drop: the exchange is cancelled.
+    /// Waits for the next head. Safe to drop.
+    pub(super) async fn head(&mut self) -> Result<Box<head::Response>, ForwardError> {
+        let Begun {
+            response, fault, ..
+        } = &mut self.begun;
+        let mut head = pin!(response.head());
+        poll_fn(|cx| {
+            if let Some(told) = fault
+                && let Poll::Ready(told) = Pin::new(told).poll(cx)
+            {
+                *fault = None;
+                // Without a word its body was whole.
+                if let Ok(wrong) = told {
+                    return Poll::Ready(Err(wrong.into()));
+                }
+            }
+            head.as_mut().poll(cx).map_err(ForwardError::from)
+        })
+        .await
+    }
+
+    /// What it takes to send the request once more; it is given once.
+    pub(super) fn take_again(&mut self) -> Option<Box<Again>> {
+        self.begun.again.take()
+    }
+
+    /// The request was sent once more.
+    pub(super) fn replace(&mut self, begun: Begun) {
+        let fault = self.begun.fault.take();
+        self.begun = begun;
+        self.begun.fault = self.begun.fault.take().or(fault);
+    }
+
+    /// What the visitor is told while the request goes on.
+    pub(super) fn early(&mut self, error: ForwardError) -> Box<Failure> {
+        Box::new(self.access.fail(error))
+    }
+
+    /// The response, whose head was read, and the method that it answers.
+    pub(super) fn into_rest(self) -> (exchange::Response, Method) {
+        (self.begun.response, self.begun.method)
+    }
+
+    pub(super) fn fail(mut self, error: ForwardError) -> Box<Failure> {
+        Box::new(self.access.fail(error))
+    }
+
+    /// Takes the next head, for a host that may be under this domain.
     ///
     /// # Errors
     ///
     /// [`Failure`], with the request's id.
-    pub async fn next(mut self) -> Result<Next, Box<Failure>> {
-        let mut head = match self.begun.response.head().await {
-            Ok(head) => head,
-            Err(error) => return Err(Box::new(self.access.fail(error.into()))),
-        };
-        headers::strip_response(&mut head.fields);
-        let mut response = Response::new(());
-        *response.status_mut() = head.status;
+    pub(super) fn with(
+        mut self,
+        mut head: Box<head::Response>,
+        domain: &Host,
+    ) -> Result<Next, Box<Failure>> {
+        let settled = headers::settle(&mut head.fields);
+        if settled.as_ref().is_ok_and(|settled| settled.sets_cookies)
+            && let Some(host) = self.access.named()
+        {
+            cookies::confine(&mut head.fields, host, domain);
+        }
+        let length = settled.map(|settled| settled.length);
         if is_interim(head.status) {
+            self.interim += 1;
+            if self.interim > INTERIM {
+                let what = Malformed::Invalid("more interim responses than anybody needs");
+                let error = ExchangeError::Protocol(FrameError::Head(what));
+                return Err(self.fail(error.into()));
+            }
             if head.status == StatusCode::CONTINUE {
                 self.begin_upload();
             }
             // An interim response has no body to declare (RFC 9110 section 8.6).
-            head.fields.remove(CONTENT_LENGTH);
-            *response.headers_mut() = head.fields;
-            return Ok(Next::Interim(response, self));
+            head.fields.remove("content-length");
+            return Ok(Next::Interim(head, self));
         }
-        if !headers::settle_length(&mut head.fields) || self.lacks_body(&head) {
+        let Some(length) = length
+            .ok()
+            .filter(|length| !self.lacks_body(&head, *length))
+        else {
             let what = Malformed::Invalid("a declared length that cannot be");
             let error = ExchangeError::Protocol(FrameError::Head(what));
-            return Err(Box::new(self.access.fail(error.into())));
-        }
+            return Err(self.fail(error.into()));
+        };
         self.access.status(head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let Some(sink) = self.begun.send else {
                 let error = ExchangeError::Reset(Reset::OriginInvalid);
-                return Err(Box::new(self.access.fail(error.into())));
+                return Err(self.fail(error.into()));
             };
-            *response.headers_mut() = head.fields;
             let (source, slot) = self.begun.response.raw();
-            return Ok(Next::Switch(
-                response,
-                Raw {
-                    source,
-                    sink,
-                    slot,
-                    access: self.access,
-                },
-            ));
+            let raw = Raw {
+                source,
+                sink,
+                slot,
+                access: self.access,
+            };
+            return Ok(Next::Switch(head, raw));
+        }
+        if let Some(upload) = &self.begun.upload {
+            upload.answered();
         }
         // An origin that takes the request without asking for its body may still read it.
         if head.status.is_success() {
@@ -151,23 +225,20 @@ impl Pending {
             upload,
             method,
             ..
-        } = *self.begun;
-        let body = rest.body(&head, &method);
-        *response.headers_mut() = head.fields;
-        Ok(Next::Response(
-            response.map(|()| ResponseBody::new(body, upload, self.access)),
-        ))
+        } = self.begun;
+        let body = rest.body(&head, length, &method);
+        let body = ResponseBody::new(body, upload, self.access);
+        Ok(Next::Response(head, body))
     }
 
-    /// Whether a head that says to be all declares a body nevertheless.
-    fn lacks_body(&self, head: &head::Response) -> bool {
+    /// Whether a head that says to be all declares a body of this `length` nevertheless.
+    fn lacks_body(&self, head: &head::Response, length: Option<u64>) -> bool {
         let bodiless = self.begun.method == Method::HEAD
             || matches!(
                 head.status,
                 StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
             );
-        let declared = declared_length(&head.fields);
-        head.end && !bodiless && declared.is_some_and(|length| length > 0)
+        head.end && !bodiless && length.is_some_and(|length| length > 0)
     }
 
     fn begin_upload(&mut self) {
@@ -176,3 +247,7 @@ impl Pending {
         }
     }
 }
+
+/// Interim responses that a visitor may be sent before the response: HTTP/2 queues them for one that does
+/// not read.
+const INTERIM: u8 = 32;

@@ -1,12 +1,17 @@
 //! What a session asks to serve, and what it gets.
 
+use std::mem;
 use std::sync::Arc;
 
 use adit_shared::name::{Host, Name};
 use adit_shared::wire::control::{Claim as Asked, Granted, MAX_TEXT, Message, Refusal, Refused};
+use adit_shared::wire::inbox::{Inbox, InboxState};
+use tracing::Span;
 
 use super::{Join, Site};
 use crate::auth::Grant;
+use crate::queue::database::State;
+use crate::queue::deliver::Courier;
 use crate::route::{Claim, Who, derive, reserved};
 use crate::session::Session;
 use crate::store::{names, now};
@@ -17,6 +22,9 @@ pub(super) struct Claims<'a> {
     session: &'a Arc<Session>,
     grant: Grant,
     claims: Vec<Claim>,
+    /// What was said about claims that are still to come.
+    wishes: Vec<Inbox>,
+    has_returned: bool,
 }
 
 impl<'a> Claims<'a> {
@@ -26,13 +34,27 @@ impl<'a> Claims<'a> {
             session,
             grant,
             claims: Vec::new(),
+            wishes: Vec::new(),
+            has_returned: false,
         }
     }
 
-    /// Answers one claim. Not safe to drop.
-    pub(super) async fn claim(&mut self, asked: Asked) -> Message {
+    /// Notes what a claim that follows wants of an inbox.
+    pub(super) fn wish(&mut self, wish: Inbox) {
+        // One for a claim that never comes is forgotten for another.
+        if self.wishes.len() >= self.join.limits.tunnels {
+            self.wishes.remove(0);
+        }
+        self.wishes.push(wish);
+    }
+
+    /// Answers one claim, and before that its wish for an inbox. Not safe to drop.
+    pub(super) async fn claim(&mut self, asked: Asked) -> (Option<InboxState>, Message) {
         let tunnel = asked.tunnel;
-        match self.resolve(&asked) {
+        let wish = self.wishes.iter().position(|wish| wish.tunnel == tunnel);
+        let wish = wish.map(|at| self.wishes.remove(at));
+        let mut state = None;
+        let answer = match self.resolve(&asked) {
             Ok(claim) => {
                 let host = claim.host().clone();
                 tracing::info!(%host, "claim granted");
@@ -41,6 +63,15 @@ impl<'a> Claims<'a> {
                 if let Err(error) = self.join.certificates.issue(&host) {
                     tracing::warn!(%host, %error, "cannot make a certificate");
                 }
+                if let Some(acme) = &self.join.acme {
+                    let token = self.session.token.map(|token| token.to_string());
+                    let account = token.unwrap_or_else(|| self.session.owner.to_string());
+                    acme.want(&host, account);
+                }
+                if claim.returned && !mem::replace(&mut self.has_returned, true) {
+                    self.join.metrics.reconnects.inc();
+                }
+                state = self.open_inbox(&claim, tunnel, wish).await;
                 self.claims.push(claim);
                 Message::Granted(Granted {
                     tunnel,
@@ -55,7 +86,46 @@ impl<'a> Claims<'a> {
                     message: shorten(message),
                 })
             }
+        };
+        (state, answer)
+    }
+
+    /// Opens the inbox that the agent wants, and begins to deliver what is in it.
+    async fn open_inbox(
+        &self,
+        claim: &Claim,
+        tunnel: u64,
+        wish: Option<Inbox>,
+    ) -> Option<InboxState> {
+        let (host, session) = (claim.host(), self.session);
+        let inboxes = &self.join.inboxes;
+        let opened = inboxes
+            .claim(host, session.owner, session.token, wish.as_ref())
+            .await;
+        let tray = opened.as_ref().ok().and_then(Option::as_ref);
+        if let Some(tray) = tray {
+            let courier = Courier {
+                inboxes: inboxes.clone(),
+                tray: tray.clone(),
+                route: claim.route().clone(),
+                session: session.clone(),
+                tunnel,
+                tasks: self.join.tasks.clone(),
+            };
+            self.join.tasks.spawn(Span::current(), courier.run());
         }
+        let is_wanted = wish.is_some();
+        let state = InboxState {
+            tunnel,
+            open: is_wanted && tray.is_some(),
+            waiting: tray.map_or(0, |tray| tray.total() - tray.count(State::Dead)),
+            dead: tray.map_or(0, |tray| tray.count(State::Dead)),
+            message: opened.err().unwrap_or_default().to_owned(),
+        };
+        if is_wanted {
+            tracing::info!(%host, open = state.open, waiting = state.waiting, "inbox");
+        }
+        is_wanted.then_some(state)
     }
 
     /// Nobody fills the relay with names.
@@ -122,12 +192,10 @@ impl<'a> Claims<'a> {
         let name: Name = text
             .parse()
             .map_err(|error| invalid(format!("{}: {error}", text.escape_debug())))?;
-        if reserved::is_reserved(name.as_str()) {
-            return Err((
-                Refusal::Reserved,
-                format!("{name} is reserved; choose another --subdomain"),
-            ));
-        }
+        reserved::check(name.as_str()).map_err(|why| {
+            let message = format!("{name} {why}; choose another --subdomain");
+            (Refusal::Reserved, message)
+        })?;
         self.allowed(name.as_str())?;
         let host = name.under(&self.join.site.domain);
         self.take(

@@ -1,7 +1,11 @@
-//! How agents come in: accept, handshake, hello, claims, and the control stream until the end.
+//! How agents come in: accept, handshake, hello, claims, and the control stream until the end. Visitors that
+//! speak HTTP/3 come to the same port, and are handed to the edge after the handshake.
 
 mod claim;
 mod hello;
+mod knock;
+mod retire;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +13,8 @@ use std::time::Duration;
 
 use adit_shared::control::{ControlError, Receiver, Sender};
 use adit_shared::name::Host;
-use adit_shared::quic::endpoint::{Incoming, Listener};
-use adit_shared::quic::{Connection, Lost};
+use adit_shared::quic::endpoint::{Accepted, Incoming, Listener};
+use adit_shared::quic::{Connection, HTTP3, Lost, ReadError};
 use adit_shared::stall::Stalls;
 use adit_shared::stream::{RecvHalf, SendHalf};
 use adit_shared::task::Tasks;
@@ -24,9 +28,15 @@ use tracing::{debug, info, info_span};
 
 use self::claim::Claims;
 use self::hello::Refusal;
+use self::waiting::Waiting;
+use crate::acme::Acme;
+use crate::addresses::rate::Rate;
+use crate::addresses::{Addresses, Handshaking};
 use crate::auth::Auth;
+use crate::edge::http3;
 use crate::edge::tls::Certificates;
 use crate::metrics::Metrics;
+use crate::queue::Inboxes;
 use crate::route::Routes;
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -43,20 +53,28 @@ pub struct Join {
     pub sessions: Sessions,
     /// What outlives this program.
     pub store: Store,
+    /// What is kept for agents that are away.
+    pub inboxes: Inboxes,
     /// Where names get their certificates.
     pub certificates: Arc<Certificates>,
+    /// Who orders certificates for them, if the relay does that.
+    pub acme: Option<Acme>,
     /// What visitors that stopped reading hold.
     pub stalls: Stalls,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where agents come in.
     pub shard: u16,
+    /// Where visitors go that come by QUIC.
+    pub door: http3::Door,
     /// How public URLs are written.
     pub site: Arc<Site>,
     /// Bounds.
     pub limits: Limits,
     /// One permit for each handshake.
     pub handshakes: Arc<Semaphore>,
+    /// What each address has.
+    pub addresses: Addresses,
     /// Where sessions run. When it is stopped, agents are told that the relay drains.
     pub tasks: Tasks,
 }
@@ -83,6 +101,10 @@ pub struct Limits {
     pub exchanges: usize,
     /// Tunnels of one session.
     pub tunnels: usize,
+    /// Handshakes at a time.
+    pub handshakes: usize,
+    /// Those of them, or of those that begin in a second, above which an address is proved first.
+    pub unvalidated: usize,
     /// From the first packet to a whole hello.
     pub hello: Duration,
     /// What agents are told about how long exchanges may go on when the relay drains.
@@ -92,63 +114,129 @@ pub struct Limits {
 impl Join {
     /// Lets agents in until the tasks are stopped.
     pub async fn listen(self, listener: Listener) {
+        let mut waiting = Waiting::new(WAITING);
+        // Those that are over at once cost as much work as those that last.
+        let (strangers, start) = (Rate::default(), Instant::now());
+        let many = |now: Duration| {
+            let (now, most) = (now.as_nanos() as u64, self.limits.unvalidated);
+            most == 0 || self.under_way() >= most || !strangers.allows(now, most, most)
+        };
         loop {
             let incoming = tokio::select! {
                 biased;
                 () = self.tasks.stopped() => {
+                    // Agents dial again every few tenths of a second until the next relay is there.
                     listener.refuse_new();
                     return;
+                }
+                permit = self.handshakes.clone().acquire_owned(), if !waiting.is_empty() => {
+                    let Ok(permit) = permit else { return };
+                    let refuse = |incoming| self.refuse(incoming);
+                    if let Some(incoming) = waiting.next(Instant::now(), refuse) {
+                        self.begin(incoming, permit);
+                    }
+                    continue;
                 }
                 incoming = listener.accept() => incoming,
             };
             let Some(incoming) = incoming else { return };
+            if !incoming.is_validated() && many(start.elapsed()) {
+                self.metrics.limited("handshakes-unvalidated");
+                incoming.retry();
+                continue;
+            }
             match self.handshakes.clone().try_acquire_owned() {
-                Ok(permit) => {
-                    let join = self.clone();
-                    let span = info_span!("agent", addr = %incoming.remote());
-                    self.tasks.spawn(span, join.admit(incoming, permit));
-                }
+                Ok(permit) => self.begin(incoming, permit),
+                // Only those who really are where they say may wait.
+                Err(_) if !incoming.is_validated() => incoming.retry(),
                 Err(_) => {
-                    // Under a flood, only those who really are where they say may wait.
-                    if incoming.is_validated() {
-                        self.metrics.handshakes_failed.inc();
-                        incoming.refuse();
-                    } else {
-                        incoming.retry();
+                    if let Err(incoming) = waiting.add(incoming, Instant::now()) {
+                        self.refuse(incoming);
                     }
                 }
             }
         }
     }
 
-    async fn admit(self, incoming: Incoming, permit: OwnedSemaphorePermit) {
+    /// Handshakes that have begun.
+    fn under_way(&self) -> usize {
+        let free = self.handshakes.available_permits();
+        self.limits.handshakes.saturating_sub(free)
+    }
+
+    fn refuse(&self, incoming: Incoming) {
+        self.metrics.handshakes_failed.inc();
+        self.metrics.limited("agents-handshaking");
+        incoming.refuse();
+    }
+
+    fn begin(&self, incoming: Incoming, permit: OwnedSemaphorePermit) {
+        let remote = incoming.remote();
+        let address = match self
+            .addresses
+            .handshake(remote.ip(), incoming.is_validated())
+        {
+            Ok(address) => address,
+            Err(bound) => {
+                self.metrics.limited(bound.name());
+                // One that only says it is there must not keep out whoever is.
+                if incoming.is_validated() {
+                    self.metrics.handshakes_failed.inc();
+                    incoming.refuse();
+                } else {
+                    incoming.retry();
+                }
+                return;
+            }
+        };
+        let span = info_span!("agent", addr = %remote);
+        let work = self.clone().admit(incoming, (permit, address));
+        self.tasks.spawn(span, work);
+    }
+
+    async fn admit(self, incoming: Incoming, place: (OwnedSemaphorePermit, Handshaking)) {
         let remote = incoming.remote();
         let arrival = self.arrive(incoming).await;
-        drop(permit);
+        drop(place);
         match arrival {
-            Ok(arrival) => self.stay(arrival, remote).await,
+            Ok(Came::Agent(arrival)) => self.stay(arrival, remote).await,
+            Ok(Came::Visitor(accepted)) => self.door.admit(accepted, remote),
+            Err(JoinError::Lost(Lost::Closed {
+                code: Close::Goodbye,
+                ..
+            })) => debug!("somebody looked whether there is a way"),
             Err(error) => {
                 self.metrics.handshakes_failed.inc();
                 match error {
                     JoinError::Refused(refusal) => info!(reason = %refusal, "agent refused"),
-                    error => debug!(%error, "nobody came in"),
+                    error => {
+                        if matches!(error, JoinError::Late) {
+                            self.metrics.limited("hello-timeout");
+                        }
+                        debug!(%error, "nobody came in");
+                    }
                 }
             }
         }
     }
 
-    /// From the first packet to a session that is not yet welcomed.
-    async fn arrive(&self, incoming: Incoming) -> Result<Arrival, JoinError> {
+    /// From the first packet to a session that is not yet welcomed, or to a visitor.
+    async fn arrive(&self, incoming: Incoming) -> Result<Came, JoinError> {
         let deadline = Instant::now() + self.limits.hello;
         let accepted = timeout_at(deadline, incoming.accept()).await;
-        let (connection, protocol) = accepted.map_err(|_| JoinError::Late)??;
-        if protocol != wire::ALPN {
-            connection.close(Close::Protocol, "this port serves agents");
+        let accepted = accepted.map_err(|_| JoinError::Late)??;
+        if accepted.protocol == HTTP3 {
+            return Ok(Came::Visitor(accepted));
+        }
+        let connection = accepted.connection;
+        if accepted.protocol != wire::ALPN {
+            connection.close(Close::Protocol, "this port serves agents and HTTP/3");
             return Err(JoinError::Stranger);
         }
         let hello = timeout_at(deadline, self.greet(&connection)).await;
         hello
             .unwrap_or(Err(JoinError::Late))
+            .map(|arrival| Came::Agent(Box::new(arrival)))
             .inspect_err(|error| match error {
                 JoinError::Late => connection.close(Close::Timeout, "no hello came in time"),
                 JoinError::Refused(refusal) => {
@@ -166,7 +254,13 @@ impl Join {
         newcomer.exchanges = newcomer.exchanges.min(self.limits.exchanges);
         connection.lift_connection_window();
         let account = self.stalls.account(connection.window());
-        let session = Session::new(newcomer, connection.clone(), account, self.shard);
+        let session = Session::new(
+            newcomer,
+            connection.clone(),
+            account,
+            self.shard,
+            self.metrics.clone(),
+        );
         let session = Arc::new(session);
         let sender = Sender::new(SendHalf::new(send));
         Ok(Arrival {
@@ -177,16 +271,17 @@ impl Join {
         })
     }
 
-    async fn stay(&self, arrival: Arrival, remote: SocketAddr) {
+    async fn stay(&self, arrival: Box<Arrival>, remote: SocketAddr) {
         let Arrival {
             session,
             grant,
             mut sender,
             mut receiver,
-        } = arrival;
+        } = *arrival;
         let span = info_span!("session", id = %session.id, agent = %session.owner, %remote);
         let Some(_listed) = self.sessions.add(&session, self.limits.sessions) else {
             self.metrics.handshakes_failed.inc();
+            self.metrics.limited("agents");
             session.close(Close::Overload, "the relay has as many agents as it takes");
             return info!("agent refused: too many sessions");
         };
@@ -199,9 +294,20 @@ impl Join {
                 tracing::warn!(%error, "cannot note that a token was used");
             }
             let mut claims = Claims::new(self, &session, grant);
-            let end = self
-                .converse(&session, &mut claims, &mut sender, &mut receiver)
-                .await;
+            // Beside the control stream: its writer waits when much is under way, as on a dead path.
+            let beside = async {
+                tokio::join!(
+                    knock::answer(session.connection(), &self.metrics),
+                    retire::when_idle(&session, &self.routes),
+                    forbid_one_way(&session),
+                )
+            };
+            let end = tokio::select! {
+                biased;
+                end = self.converse(&session, &mut claims, &mut sender, &mut receiver) => end,
+                // The connection has ended, which the control stream says as well.
+                (lost, (), ()) = beside => Err(ControlError::Read(ReadError::Lost(lost))),
+            };
             match end {
                 Ok(()) => info!("agent left"),
                 Err(error) => {
@@ -221,6 +327,7 @@ impl Join {
                 }
             }
             claims.end().await;
+            session.count_packets();
             self.metrics.sessions.dec();
         };
         tracing::Instrument::instrument(work, span).await;
@@ -255,10 +362,15 @@ impl Join {
             };
             match message {
                 Some(Message::Claim(claim)) => {
-                    let answer = claims.claim(claim).await;
+                    let (state, answer) = claims.claim(claim).await;
+                    if let Some(state) = state {
+                        sender.send(&Message::InboxState(state)).await?;
+                    }
                     sender.send(&answer).await?;
                 }
+                Some(Message::Inbox(wish)) => claims.wish(wish),
                 Some(Message::Ping { number }) => sender.send(&Message::Pong { number }).await?,
+                Some(Message::Keep { session: older }) => session.keep(older),
                 Some(Message::Goodbye) => {
                     info!("agent says goodbye");
                     claims.give_back();
@@ -269,6 +381,13 @@ impl Join {
                 }
             }
         }
+    }
+}
+
+/// Ends a session that opens a stream of one direction, which only visitors do.
+async fn forbid_one_way(session: &Session) {
+    if session.connection().accept_one_way().await.is_ok() {
+        session.close(Close::Protocol, "an agent opens one stream");
     }
 }
 
@@ -294,6 +413,12 @@ pub async fn watch_tokens(auth: Auth, sessions: Sessions, tasks: Tasks) {
     }
 }
 
+/// Who came in.
+enum Came {
+    Agent(Box<Arrival>),
+    Visitor(Accepted),
+}
+
 struct Arrival {
     session: Arc<Session>,
     grant: crate::auth::Grant,
@@ -314,5 +439,8 @@ enum JoinError {
     Refused(#[from] Refusal),
 }
 
+/// Agents that may wait for one of the handshakes before them to end, on each shard. Each costs its first
+/// packet.
+const WAITING: usize = 2048;
 /// How soon a revoked token ends its sessions.
 const TOKEN_CHECK: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! What the relay counts. Each shard counts for itself, in memory that no other shard writes on the
 //! path of an exchange; [`Report`] adds it up when somebody asks.
 
+mod paths;
 mod report;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+pub use self::paths::{Paths, Tally};
 pub use self::report::Report;
 
 /// Counters and gauges of one shard. All updates are relaxed atomics.
@@ -20,14 +22,36 @@ pub use self::report::Report;
 pub struct Metrics {
     /// Visitors' connections that are open.
     pub visitors: Gauge,
+    /// Those of them that speak HTTP/3.
+    pub visitors_over_http3: Gauge,
     /// Sessions that are open.
     pub sessions: Gauge,
     /// Requests between their head and their end.
     pub exchanges: Gauge,
     /// QUIC handshakes that were refused, timed out or failed.
     pub handshakes_failed: Counter,
+    /// Sessions that went on from another address.
+    pub migrations: Counter,
+    /// Knocks of agents that had heard nothing for a while.
+    pub knocks: Counter,
     /// Visitors' connections that were refused because there were too many.
     pub visitors_refused: Counter,
+    /// Connections that a proxy did not pass on as the PROXY protocol says.
+    pub proxy_headers_refused: Counter,
+    /// Visitors that were shown the notice, or went on from it.
+    pub notices: Counter,
+    /// Requests that were sent once more.
+    pub resent: Counter,
+    /// Sessions whose agent had been here before.
+    pub reconnects: Counter,
+    /// Packets to agents.
+    pub packets_sent: Counter,
+    /// Those of them that were lost on the way.
+    pub packets_lost: Counter,
+    /// Connections of agents that carry QUIC inside TCP.
+    pub carriers: Gauge,
+    /// Such that were refused because there were too many.
+    pub carriers_refused: Counter,
     visitor_left: Counter,
     cut: Counter,
     over_budget: Counter,
@@ -36,6 +60,48 @@ pub struct Metrics {
     responses: [Counter; 5],
     durations: Durations,
     answers: Mutex<BTreeMap<&'static str, u64>>,
+    limited: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What became of requests that waited for their agent. They are few, so all shards count in one place.
+#[derive(Debug, Default)]
+pub struct Holds {
+    /// How long each waited, whatever came of it.
+    pub times: Durations,
+    /// Nobody came in time.
+    pub expired: Counter,
+    /// Not allowed to wait: too many do.
+    pub refused: Counter,
+}
+
+/// What became of requests for inboxes. All shards count in one place: what each costs is a sync of the disk.
+#[derive(Debug, Default)]
+pub struct Inboxes {
+    /// Kept.
+    pub kept: Counter,
+    /// Not kept, though they should have been.
+    pub refused: Counter,
+    /// Delivered from an inbox.
+    pub delivered: Counter,
+    /// Set aside after a failure, to be tried again.
+    pub retried: Counter,
+    /// Tried too often.
+    pub dead: Counter,
+    /// Forgotten with the inbox of an owner whose host went to another one.
+    pub forgotten: Counter,
+    /// Answered although the origin still worked on them.
+    pub late: Counter,
+}
+
+/// What inboxes hold now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept {
+    /// Requests that will be delivered.
+    pub waiting: u64,
+    /// Requests that will not.
+    pub dead: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
 }
 
 /// How a request ended.
@@ -58,6 +124,12 @@ impl Metrics {
     pub fn answer(&self, code: &'static str) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         *answers.entry(code).or_default() += 1;
+    }
+
+    /// Counts something that was refused or cut because of the `limit` so called.
+    pub fn limited(&self, limit: &'static str) {
+        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        *limited.entry(limit).or_default() += 1;
     }
 
     /// Counts bytes of a request's body that was sent whole.
@@ -126,13 +198,14 @@ impl Counter {
 /// How long requests took: how many up to each of the bounds 1 ms, 2 ms, 4 ms and so on, and the
 /// rest.
 #[derive(Debug, Default)]
-struct Durations {
+pub struct Durations {
     upto: [Counter; BOUNDS + 1],
     nanoseconds: Counter,
 }
 
 impl Durations {
-    fn add(&self, took: Duration) {
+    /// One more.
+    pub fn add(&self, took: Duration) {
         let place = (0..BOUNDS).find(|place| took <= bound(*place));
         self.upto[place.unwrap_or(BOUNDS)].inc();
         self.nanoseconds

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::auth::TokenId;
+use crate::metrics::Holds;
 use crate::session::Session;
 
 /// All hosts that this relay serves or remembers. Cheap to clone.
@@ -28,6 +29,7 @@ pub struct Routes {
     hosts: Arc<DashMap<Host, Arc<Route>>>,
     limits: Limits,
     held: Arc<AtomicUsize>,
+    holds: Arc<Holds>,
 }
 
 /// How requests wait for an agent that is away, and how long a host stays its owner's.
@@ -50,6 +52,7 @@ impl Routes {
             hosts: Arc::default(),
             limits,
             held: Arc::default(),
+            holds: Arc::default(),
         }
     }
 
@@ -61,6 +64,25 @@ impl Routes {
         // An agent that was there comes back within moments of the relay's own restart.
         route.state().expected_until = (ago < RECENT).then_some(now + EXPECTED);
         self.hosts.insert(host, Arc::new(route));
+    }
+
+    /// Notes that `host` has an inbox, which belongs to this owner, or that it has none any more. As long as
+    /// it has one it stays known, and its owner's.
+    pub fn set_inbox(&self, host: &Host, owner: Option<Owner>) {
+        match owner {
+            Some(owner) => {
+                let slot = self
+                    .hosts
+                    .entry(host.clone())
+                    .or_insert_with(|| Arc::new(Route::new(host.clone(), owner)));
+                slot.has_inbox.store(true, Ordering::Relaxed);
+            }
+            None => {
+                if let Some(route) = self.find(host) {
+                    route.has_inbox.store(false, Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// The route of a host that is served or known.
@@ -85,17 +107,19 @@ impl Routes {
             token: session.token,
         };
         // Held until the host is served: it must not be forgotten in between.
-        let slot = self
-            .hosts
-            .entry(host.clone())
-            .or_insert_with(|| Arc::new(Route::new(host.clone(), owner.clone())));
+        let mut is_new = false;
+        let slot = self.hosts.entry(host.clone()).or_insert_with(|| {
+            is_new = true;
+            Arc::new(Route::new(host.clone(), owner.clone()))
+        });
         let route = slot.clone();
         let mut state = route.state();
         let served = state.served_by.is_some();
-        let reserved = served || state.is_reserved(self.limits.reserve);
+        let reserved = served || route.has_inbox() || state.is_reserved(self.limits.reserve);
         if reserved && !state.owner.allows(&owner, who) {
             return Err(Taken);
         }
+        let returned = !is_new && !state.given_back && state.owner.identity == owner.identity;
         if let Some(old) = state.served_by.replace(session.id) {
             tracing::info!(%host, %old, new = %session.id, "claim taken over by the same owner");
         }
@@ -109,16 +133,21 @@ impl Routes {
         let old = route.serving.send_replace(Some(serving));
         if let Some(Serving { session: old, .. }) = old.filter(|old| old.session.id != session.id) {
             // To the same process its lost connection is of no interest; another one wants to know.
-            let who = if old.instance == session.instance {
+            let who = if old.is_of_same_process(session) {
                 "the same agent came back"
             } else {
                 "another agent of the same owner took it over"
             };
-            old.close(Close::Replaced, &format!("{host}: {who}"));
+            if session.keeps(&old) {
+                old.supersede();
+            } else {
+                old.close(Close::Replaced, &format!("{host}: {who}"));
+            }
         }
         Ok(Claim {
             route,
             session: session.id,
+            returned,
         })
     }
 
@@ -150,8 +179,13 @@ impl Routes {
     }
 
     async fn hold(&self, route: &Route, gone: Option<SessionId>) -> Result<Serving, Away> {
-        let _total = Held::one(&self.held, self.limits.held).ok_or(Away::Crowded)?;
-        let _here = Held::one(&route.held, self.limits.held_per_host).ok_or(Away::Crowded)?;
+        let total = Held::one(&self.held, self.limits.held);
+        let here = Held::one(&route.held, self.limits.held_per_host);
+        let (Some(_total), Some(_here)) = (total, here) else {
+            self.holds.refused.inc();
+            return Err(Away::Crowded);
+        };
+        let begun = Instant::now();
         let is_back = |serving: Option<&Serving>| {
             serving.is_some_and(|serving| Some(serving.session.id) != gone)
         };
@@ -160,10 +194,20 @@ impl Routes {
             self.limits.hold,
             serving.wait_for(|serving| is_back(serving.as_ref())),
         );
-        match back.await {
+        let found = match back.await {
             Ok(Ok(serving)) => serving.clone().ok_or(Away::Absent),
             Ok(Err(_)) | Err(_) => Err(Away::Absent),
+        };
+        self.holds.times.add(begun.elapsed());
+        if found.is_err() {
+            self.holds.expired.inc();
         }
+        found
+    }
+
+    /// What became of requests that waited for an agent.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// How many requests wait for an agent now.
@@ -203,7 +247,7 @@ impl Routes {
         let away = |route: &Arc<Route>| {
             let state = route.state();
             let is_away = state.served_by.is_none() && state.owner.allows(&owner, Who::Group);
-            is_away.then(|| (state.away_since, route.host.clone()))
+            (is_away && !route.has_inbox()).then(|| (state.away_since, route.host.clone()))
         };
         let mut away: Vec<_> = self
             .hosts
@@ -232,7 +276,8 @@ impl Routes {
         let mut forgotten = Vec::new();
         self.hosts.retain(|host, route| {
             let state = route.state();
-            let stays = state.served_by.is_some() || state.away_since.elapsed() < keep;
+            let stays =
+                state.served_by.is_some() || route.has_inbox() || state.away_since.elapsed() < keep;
             if !stays {
                 route.forget();
                 forgotten.push(host.clone());
@@ -288,7 +333,10 @@ pub struct Route {
     state: Mutex<State>,
     serving: watch::Sender<Option<Serving>>,
     held: Arc<AtomicUsize>,
+    /// Requests in flight.
+    exchanges: AtomicUsize,
     forgotten: AtomicBool,
+    has_inbox: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -329,7 +377,9 @@ impl Route {
             state: Mutex::new(state),
             serving: watch::Sender::new(None),
             held: Arc::default(),
+            exchanges: AtomicUsize::new(0),
             forgotten: AtomicBool::new(false),
+            has_inbox: AtomicBool::new(false),
         }
     }
 
@@ -339,9 +389,41 @@ impl Route {
         serving.as_ref().map(|serving| serving.session.shard)
     }
 
+    /// Whether this session serves it.
+    pub fn is_served_by(&self, session: SessionId) -> bool {
+        let serving = self.serving.borrow();
+        serving
+            .as_ref()
+            .is_some_and(|serving| serving.session.id == session)
+    }
+
+    /// Who serves it now.
+    pub fn now(&self) -> Option<Serving> {
+        self.serving.borrow().clone()
+    }
+
+    /// Whether requests for it are kept when they cannot be served.
+    pub fn has_inbox(&self) -> bool {
+        self.has_inbox.load(Ordering::Relaxed)
+    }
+
     /// Whether it is in the table no more: then a newer one may be.
     pub fn is_forgotten(&self) -> bool {
         self.forgotten.load(Ordering::Relaxed)
+    }
+
+    /// One more request in flight, to be [ended](Self::end), unless there are `most`.
+    pub fn begin(&self, most: usize) -> bool {
+        let fits = self.exchanges.fetch_add(1, Ordering::Relaxed) < most;
+        if !fits {
+            self.end();
+        }
+        fits
+    }
+
+    /// One request in flight less.
+    pub fn end(&self) {
+        self.exchanges.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn forget(&self) {
@@ -365,9 +447,16 @@ impl Route {
 pub struct Claim {
     route: Arc<Route>,
     session: SessionId,
+    /// The same identity served the host before, and had not given it back.
+    pub returned: bool,
 }
 
 impl Claim {
+    /// What is served.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
     /// The host that is served.
     pub fn host(&self) -> &Host {
         &self.route.host
@@ -387,7 +476,9 @@ impl Claim {
         state.served_by = None;
         state.away_since = now;
         state.given_back = given_back;
-        state.expected_until = (!given_back).then_some(now + EXPECTED);
+        // One that was stopped may be about to be started anew.
+        let expected = if given_back { RESTART } else { EXPECTED };
+        state.expected_until = Some(now + expected);
         drop(state);
         self.route.serving.send_replace(None);
     }
@@ -437,6 +528,8 @@ impl Drop for Held {
 /// How long requests wait for an agent at most after it was lost, and how long a lost agent's host
 /// is kept for it: longer than a change of network or a restart takes.
 const EXPECTED: Duration = Duration::from_secs(60);
+/// As above, after the agent has said goodbye: as long as a new version takes to start.
+const RESTART: Duration = Duration::from_secs(10);
 /// Hosts of one owner that are remembered while nobody serves them: enough for every branch of a
 /// project, too few to fill the relay.
 pub const REMEMBERED: usize = 64;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Who may read a new file.
@@ -32,7 +32,7 @@ pub fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Makes an empty file that only its owner may read, unless there is one.
-pub(super) fn create_file(path: &Path) -> io::Result<()> {
+pub(crate) fn create_file(path: &Path) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
@@ -101,25 +101,10 @@ fn write(path: &Path, readers: Readers, contents: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whether files can be made in `path`, or, if it is not there yet, in the nearest directory above
-/// it that is. Leaves nothing behind.
-///
-/// # Errors
-///
-/// The directory that was tried, with what the file system says.
-pub fn try_write(path: &Path) -> Result<(), (PathBuf, io::Error)> {
-    let existing = path.ancestors().find(|path| path.exists());
-    let existing = existing.unwrap_or_else(|| Path::new("."));
-    let probe = existing.join(format!(".adit-probe-{}", std::process::id()));
-    write(&probe, Readers::Owner, "")
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| (existing.to_owned(), error))
-}
-
 /// A directory for one test, removed at its end.
 #[cfg(test)]
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(std::path::PathBuf);
 
 #[cfg(test)]
 impl Scratch {
@@ -164,12 +149,5 @@ mod tests {
         });
         assert!(all.iter().all(|one| *one == all[0]), "{all:?}");
         assert_eq!(dir.path().read_dir().unwrap().count(), 1);
-    }
-
-    #[test]
-    fn trying_leaves_nothing_behind() {
-        let dir = Scratch::new();
-        try_write(&dir.path().join("not/yet/there")).unwrap();
-        assert_eq!(dir.path().read_dir().unwrap().count(), 0);
     }
 }

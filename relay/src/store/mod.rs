@@ -5,10 +5,17 @@
 //! [`Store::call`] runs them there, one after the other, so nothing blocks the runtime and no two
 //! interleave. What was answered is on disk.
 
+pub mod accounts;
+pub mod certificates;
 pub mod check;
 pub mod directory;
+pub mod dns_records;
 pub mod names;
-mod schema;
+pub mod orders;
+pub mod quota;
+pub(crate) mod schema;
+pub mod seal;
+pub mod secrets;
 pub mod tokens;
 
 use std::io;
@@ -20,7 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-pub use schema::SchemaError;
+pub use self::schema::SchemaError;
 
 /// Where the database of a state directory is.
 pub fn path(state_dir: &Path) -> PathBuf {

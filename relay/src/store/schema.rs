@@ -8,17 +8,37 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use thiserror::Error;
 
+/// What a kind of database is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schema {
+    /// Says whose it is.
+    pub(crate) application: i32,
+    /// By which an empty one becomes one of today.
+    pub(crate) steps: &'static [&'static str],
+}
+
+/// The state database.
+const STATE: Schema = Schema {
+    application: APPLICATION,
+    steps: STEPS,
+};
+
 /// Sets the connection up and brings the tables up to date.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), SchemaError> {
+    prepare_as(db, &STATE)
+}
+
+/// As [`prepare`], for a database of its own.
+pub(crate) fn prepare_as(db: &mut Connection, schema: &Schema) -> Result<(), SchemaError> {
     db.busy_timeout(BUSY)?;
-    identify(db)?;
+    schema.identify(db)?;
     // The write-ahead log lets `relay token` write while the relay reads; FULL keeps what was
     // answered through a power cut.
     keep_log(db)?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update_and_check(None, "journal_size_limit", LOG_LIMIT, |_| Ok(()))?;
-    migrate(db)
+    schema.migrate(db)
 }
 
 /// Switches to the write-ahead log, once. While another process does the same, SQLite does not wait
@@ -43,40 +63,46 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// How many steps the database has taken, if it is ours or empty.
+/// How many steps the state database has taken, if it is ours or empty.
 pub(super) fn identify(db: &Connection) -> Result<usize, SchemaError> {
-    // One statement sees one state of the file, whoever writes meanwhile.
-    let (tables, application, steps): (i64, i32, i64) = db.query_row(
-        "SELECT (SELECT count(*) FROM sqlite_schema), application_id, user_version
-         FROM pragma_application_id, pragma_user_version",
-        [],
-        |row| row.try_into(),
-    )?;
-    if application != APPLICATION && (application != 0 || steps != 0 || tables != 0) {
-        return Err(SchemaError::Foreign);
-    }
-    match usize::try_from(steps) {
-        Ok(steps) if steps <= STEPS.len() => Ok(steps),
-        _ => Err(SchemaError::Newer {
-            found: steps,
-            known: STEPS.len(),
-        }),
-    }
+    STATE.identify(db)
 }
 
-/// Takes all missing steps, or none.
-fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
-    if identify(db)? == STEPS.len() {
-        return Ok(());
+impl Schema {
+    fn identify(&self, db: &Connection) -> Result<usize, SchemaError> {
+        // One statement sees one state of the file, whoever writes meanwhile.
+        let (tables, application, steps): (i64, i32, i64) = db.query_row(
+            "SELECT (SELECT count(*) FROM sqlite_schema), application_id, user_version
+             FROM pragma_application_id, pragma_user_version",
+            [],
+            |row| row.try_into(),
+        )?;
+        if application != self.application && (application != 0 || steps != 0 || tables != 0) {
+            return Err(SchemaError::Foreign);
+        }
+        match usize::try_from(steps) {
+            Ok(steps) if steps <= self.steps.len() => Ok(steps),
+            _ => Err(SchemaError::Newer {
+                found: steps,
+                known: self.steps.len(),
+            }),
+        }
     }
-    // Another process may be at it: look again once the database is ours alone.
-    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in &STEPS[identify(&change)?..] {
-        change.execute_batch(step)?;
+
+    /// Takes all missing steps, or none.
+    fn migrate(&self, db: &mut Connection) -> Result<(), SchemaError> {
+        if self.identify(db)? == self.steps.len() {
+            return Ok(());
+        }
+        // Another process may be at it: look again once the database is ours alone.
+        let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for step in &self.steps[self.identify(&change)?..] {
+            change.execute_batch(step)?;
+        }
+        change.pragma_update(None, "application_id", self.application)?;
+        change.pragma_update(None, "user_version", self.steps.len() as i64)?;
+        Ok(change.commit()?)
     }
-    change.pragma_update(None, "application_id", APPLICATION)?;
-    change.pragma_update(None, "user_version", STEPS.len() as i64)?;
-    Ok(change.commit()?)
 }
 
 /// Why a file cannot be the relay's database.
@@ -121,7 +147,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// What the log may keep on disk when it is not in use, in bytes.
 const LOG_LIMIT: i64 = 16 << 20;
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE tokens (
         id TEXT PRIMARY KEY,
         hash BLOB NOT NULL CHECK (length(hash) = 32),
@@ -138,7 +165,48 @@ const STEPS: &[&str] = &["
         last_seen INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX names_by_last_seen ON names (last_seen);
-"];
+",
+    "
+    CREATE TABLE secrets (
+        name TEXT PRIMARY KEY,
+        secret BLOB NOT NULL CHECK (length(secret) = 32)
+    ) STRICT;
+",
+    "
+    CREATE TABLE acme_accounts (
+        directory TEXT PRIMARY KEY,
+        credentials BLOB NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE certificates (
+        name TEXT PRIMARY KEY,
+        directory TEXT NOT NULL,
+        chain TEXT NOT NULL,
+        key BLOB NOT NULL,
+        not_before INTEGER NOT NULL,
+        not_after INTEGER NOT NULL,
+        revoked_at INTEGER
+    ) STRICT;
+    CREATE TABLE orders (
+        name TEXT PRIMARY KEY,
+        failures INTEGER NOT NULL,
+        retry_at INTEGER NOT NULL,
+        error TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE dns_records (
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (name, value)
+    ) STRICT;
+",
+    "
+    CREATE TABLE ordered (
+        account TEXT PRIMARY KEY,
+        day INTEGER NOT NULL,
+        names INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 #[cfg(test)]
 mod tests {

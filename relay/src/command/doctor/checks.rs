@@ -2,22 +2,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use adit_shared::certificate;
+use adit_shared::checkup::{Row, chain, directory, udp_buffers, udp_offload};
 use adit_shared::name::Host;
-use adit_shared::quic::endpoint::granted_receive_buffer;
 use adit_shared::quic::tls::read_certificates;
-use adit_shared::quic::tuning::SOCKET_BUFFER;
+use rusqlite::{Connection, OpenFlags};
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 
-use super::{Row, chain};
-use crate::config::{Certificate, Config, Mode};
-use crate::edge::tls::{Certificates, validity};
+use crate::config::{Acme, Certificate, Config, Mode};
+use crate::edge::tls::Certificates;
 use crate::store::check::{Health, check};
-use crate::store::directory;
+use crate::store::{self, certificates, orders};
 
 /// Everything that can be looked at from here.
 pub(super) fn all(config: &Config) -> Vec<Row> {
@@ -26,10 +25,10 @@ pub(super) fn all(config: &Config) -> Vec<Row> {
     rows.extend(config.https.map(|address| tcp("https", address)));
     rows.extend(config.quic.map(udp));
     rows.extend(config.admin.map(|address| tcp("admin", address)));
-    rows.push(state_dir(&config.state_dir));
+    rows.push(directory::row(&config.state_dir, OWN));
     rows.extend(database(config));
-    rows.push(certificate(config));
-    rows.push(receive_buffer());
+    rows.push(shown(config));
+    rows.extend([udp_buffers(), udp_offload()]);
     rows.extend(open_files(config));
     rows
 }
@@ -43,7 +42,7 @@ fn settings(config: &Config) -> Row {
         Some(file) => file.display().to_string(),
         None => "no file".into(),
     };
-    Row::pass(
+    Row::ok(
         "config",
         format!("{mode}, domain {}, {file}", config.domain),
     )
@@ -64,7 +63,7 @@ fn listening(
     bound: io::Result<()>,
 ) -> Row {
     let Err(error) = bound else {
-        return Row::pass(check, format!("{protocol} {address} is free"));
+        return Row::ok(check, format!("{protocol} {address} is free"));
     };
     let detail = format!("cannot listen on {protocol} {address}: {error}");
     let port = address.port();
@@ -92,20 +91,6 @@ fn listening(
     }
 }
 
-fn state_dir(path: &Path) -> Row {
-    match directory::try_write(path) {
-        Ok(()) if path.exists() => {
-            Row::pass("state-dir", format!("{} can be written", path.display()))
-        }
-        Ok(()) => Row::pass("state-dir", format!("{} can be made", path.display())),
-        Err((tried, error)) => Row::fail(
-            "state-dir",
-            format!("cannot write to {}: {error}", tried.display()),
-            "give it to the user that runs the relay, or choose another with --state-dir",
-        ),
-    }
-}
-
 fn database(config: &Config) -> Vec<Row> {
     let health = match check(&config.state_dir) {
         Ok(health) => health,
@@ -115,35 +100,37 @@ fn database(config: &Config) -> Vec<Row> {
         }
     };
     let (row, tokens) = match health {
-        Health::Absent => (
-            Row::pass("database", "not there yet; the relay makes it"),
-            0,
-        ),
-        Health::Sound { tokens } => (Row::pass("database", "consistent"), tokens),
+        Health::Absent => (Row::ok("database", "not there yet; the relay makes it"), 0),
+        Health::Sound { tokens } => (Row::ok("database", "consistent"), tokens),
     };
     let tokens = match (tokens, config.open) {
-        (_, true) => Row::pass("tokens", "not needed: agents connect without one"),
+        (_, true) => Row::ok("tokens", "not needed: agents connect without one"),
         (0, false) => Row::warn(
             "tokens",
             "none: no agent can connect",
             "relay token create, with the same --domain, --state-dir or --config",
         ),
-        (some, false) => Row::pass("tokens", format!("{some} good")),
+        (some, false) => Row::ok("tokens", format!("{some} good")),
     };
     vec![row, tokens]
 }
 
-fn certificate(config: &Config) -> Row {
+/// The certificate that the relay shows.
+fn shown(config: &Config) -> Row {
     const CHECK: &str = "certificate";
+    if let Certificate::Acme(acme) = &config.certificate {
+        return ordered(config, acme);
+    }
     let Certificate::Files { cert, key } = &config.certificate else {
         let detail = "from the relay's own development CA";
         return match config.mode {
-            Mode::Local => Row::pass(CHECK, detail),
+            Mode::Local => Row::ok(CHECK, detail),
             Mode::Public => Row::warn(
                 CHECK,
                 format!("{detail}, which browsers and webhook senders do not trust"),
                 format!(
-                    "--cert and --key with a certificate for {0} and *.{0}",
+                    "leave out --acme-directory off, or give --cert and --key with a certificate \
+                     for {0} and *.{0}",
                     config.domain
                 ),
             ),
@@ -169,7 +156,7 @@ fn certificate(config: &Config) -> Row {
             "have one issued for both: a wildcard needs the DNS-01 challenge",
         );
     }
-    let Some(until) = validity::until(&leaf) else {
+    let Some(until) = certificate::validity(&leaf).map(|range| *range.end()) else {
         return Row::warn(
             CHECK,
             "its dates are not understood",
@@ -180,7 +167,33 @@ fn certificate(config: &Config) -> Row {
     match until.duration_since(SystemTime::now()) {
         Err(_) => Row::fail(CHECK, format!("expired at {date}"), RENEW),
         Ok(left) if left < SOON => Row::warn(CHECK, format!("expires at {date}"), RENEW),
-        Ok(_) => Row::pass(CHECK, format!("{}, valid until {date}", cert.display())),
+        Ok(_) => Row::ok(CHECK, format!("{}, valid until {date}", cert.display())),
+    }
+}
+
+/// What an authority issues.
+fn ordered(config: &Config, acme: &Acme) -> Row {
+    const CHECK: &str = "certificate";
+    let server = &acme.directory;
+    let path = store::path(&config.state_dir);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let read = || {
+        let db = Connection::open_with_flags(path, flags)?;
+        Ok::<_, rusqlite::Error>((certificates::all(&db)?, orders::all(&db)?))
+    };
+    // The row about the database says when it cannot be read.
+    let (issued, failed) = read().unwrap_or_default();
+    if let Some(order) = failed.iter().find(|order| !order.error.is_empty()) {
+        return Row::warn(
+            CHECK,
+            format!("the last order for {} failed: {}", order.name, order.error),
+            "relay certificate list, with the same --domain, --state-dir or --config",
+        );
+    }
+    let good = issued.iter().filter(|one| one.not_after > store::now());
+    match good.count() {
+        0 => Row::ok(CHECK, format!("will be ordered from {server}")),
+        some => Row::ok(CHECK, format!("{some} issued by {server}")),
     }
 }
 
@@ -200,30 +213,9 @@ fn uncovered(leaf: &CertificateDer<'_>, domain: &Host) -> Vec<String> {
     missing.map(|(_, name)| name).collect()
 }
 
-fn receive_buffer() -> Row {
-    const CHECK: &str = "udp-buffer";
-    let fix = "sudo sysctl -w net.core.rmem_max=7500000 net.core.wmem_max=7500000, and the same \
-               in /etc/sysctl.d to keep it";
-    match granted_receive_buffer() {
-        Ok(granted) if granted >= SOCKET_BUFFER => {
-            Row::pass(CHECK, format!("{} KiB", granted >> 10))
-        }
-        Ok(granted) => Row::warn(
-            CHECK,
-            format!(
-                "{} KiB granted of {} KiB: fast transfers lose packets",
-                granted >> 10,
-                SOCKET_BUFFER >> 10
-            ),
-            fix,
-        ),
-        Err(error) => Row::warn(CHECK, format!("cannot be asked for: {error}"), fix),
-    }
-}
-
 /// Every visitor costs a file descriptor. Only Linux says the limit without unsafe code.
 fn open_files(config: &Config) -> Option<Row> {
-    const CHECK: &str = "open-files";
+    const CHECK: &str = "open files";
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits
         .lines()
@@ -232,7 +224,7 @@ fn open_files(config: &Config) -> Option<Row> {
     let wanted = config.limits.visitors + SPARE_FILES;
     let enough = soft == "unlimited" || soft.parse::<usize>().is_ok_and(|soft| soft >= wanted);
     Some(if enough || config.mode == Mode::Local {
-        Row::pass(CHECK, format!("{soft} may be open"))
+        Row::ok(CHECK, format!("{soft} may be open"))
     } else {
         Row::warn(
             CHECK,
@@ -242,6 +234,7 @@ fn open_files(config: &Config) -> Option<Row> {
     })
 }
 
+const OWN: &str = "give it to the user that runs the relay, or choose another with --state-dir";
 const RENEW: &str = "renew it; a running relay reads its files again within ten minutes";
 
 /// Enough time to find out why a renewal does not happen by itself.

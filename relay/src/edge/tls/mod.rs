@@ -1,11 +1,12 @@
 //! The certificates that the relay shows to visitors and agents.
 //!
-//! They come from files that the operator brings, or from a development CA of the relay's own. All
-//! are in memory before a handshake begins: a stranger's handshake never makes the relay sign a
-//! certificate or read a file.
+//! They come from files that the operator brings, from an authority that issues them by ACME
+//! (`issued`), or from a development CA of the relay's own. All are in memory before a handshake
+//! begins: a stranger's handshake never makes the relay sign or order a certificate or read a file.
 
+pub mod challenge;
 mod development;
-pub mod validity;
+pub mod issued;
 
 use std::fmt;
 use std::io;
@@ -19,6 +20,7 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 
 use self::development::Development;
+use self::issued::Issued;
 use crate::config::{Certificate, Config};
 
 /// What the relay shows, by the name that a client asks for.
@@ -30,6 +32,8 @@ enum Source {
         key: PathBuf,
         shown: RwLock<Shown>,
     },
+    /// Where nothing was issued yet, the development CA's are shown.
+    Acme(Arc<Issued>, Box<Development>),
     Development(Box<Development>),
 }
 
@@ -49,6 +53,11 @@ impl Certificates {
     pub fn load(config: &Config) -> Result<Self, CertificateError> {
         match &config.certificate {
             Certificate::Files { cert, key } => Self::from_files(cert, key),
+            Certificate::Acme(_) => {
+                let development = Development::open(&config.state_dir, &config.domain)?;
+                let issued = Arc::new(Issued::new(config.domain.clone()));
+                Ok(Self(Source::Acme(issued, Box::new(development))))
+            }
             Certificate::Development => Self::development(&config.state_dir, &config.domain),
         }
     }
@@ -98,7 +107,7 @@ impl Certificates {
     pub fn renew(&self) -> Result<(), CertificateError> {
         match &self.0 {
             Source::Files { .. } => Ok(()),
-            Source::Development(development) => development.renew(),
+            Source::Acme(_, development) | Source::Development(development) => development.renew(),
         }
     }
 
@@ -111,30 +120,45 @@ impl Certificates {
     pub fn issue(&self, host: &Host) -> Result<(), CertificateError> {
         match &self.0 {
             Source::Files { .. } => Ok(()),
-            Source::Development(development) => development.issue(host),
+            Source::Acme(_, development) | Source::Development(development) => {
+                development.issue(host)
+            }
         }
     }
 
     /// Drops what [`issue`](Self::issue) made.
     pub fn forget(&self, host: &Host) {
-        if let Source::Development(development) = &self.0 {
+        if let Source::Acme(_, development) | Source::Development(development) = &self.0 {
             development.forget(host);
         }
     }
 
-    /// The pin of the key that agents see. Those of the development CA share one key, which
-    /// outlives restarts.
-    pub fn pin(&self) -> Pin {
+    /// What an authority issued, if the relay gets its certificates by ACME.
+    pub fn issued(&self) -> Option<&Arc<Issued>> {
         match &self.0 {
-            Source::Files { shown, .. } => shown.read().unwrap_or_else(PoisonError::into_inner).pin,
-            Source::Development(development) => development.pin(),
+            Source::Acme(issued, _) => Some(issued),
+            Source::Files { .. } | Source::Development(_) => None,
+        }
+    }
+
+    /// The pin of the key that agents see. Those of the development CA share one key, which
+    /// outlives restarts. None with ACME: agents trust its authority, and each renewal has a new key, which
+    /// would lock those out that had pinned the one before.
+    pub fn pin(&self) -> Option<Pin> {
+        match &self.0 {
+            Source::Files { shown, .. } => {
+                let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
+                Some(shown.pin)
+            }
+            Source::Acme(..) => None,
+            Source::Development(development) => Some(development.pin()),
         }
     }
 
     /// The file of the development CA, if that is in use: whoever trusts it trusts the relay.
     pub fn ca_path(&self) -> Option<&Path> {
         match &self.0 {
-            Source::Files { .. } => None,
+            Source::Files { .. } | Source::Acme(..) => None,
             Source::Development(development) => Some(development.ca_path()),
         }
     }
@@ -145,6 +169,9 @@ impl Certificates {
                 let shown = shown.read().unwrap_or_else(PoisonError::into_inner);
                 Arc::clone(&shown.certificate)
             }
+            Source::Acme(issued, development) => issued
+                .shown(name)
+                .unwrap_or_else(|| development.shown(name)),
             Source::Development(development) => development.shown(name),
         }
     }
@@ -152,13 +179,21 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Source::Acme(issued, _) = &self.0
+            && challenge::only_asks(&hello)
+        {
+            return issued.challenges.in_handshake(hello.server_name());
+        }
         Some(self.shown(hello.server_name()))
     }
 }
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Certificates({})", self.pin())
+        match self.pin() {
+            Some(pin) => write!(f, "Certificates({pin})"),
+            None => f.write_str("Certificates(issued)"),
+        }
     }
 }
 

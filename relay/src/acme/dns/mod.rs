@@ -1,0 +1,144 @@
+//! DNS records that answer a challenge (RFC 8555 section 8.4): set by a program or at a provider, and
+//! removed in the end, also when the relay crashed in between.
+
+mod cloudflare;
+mod hook;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use self::cloudflare::Cloudflare;
+use super::AcmeError;
+use super::http::{Client, HttpError};
+use crate::config;
+use crate::store::{Store, dns_records};
+
+/// A TXT record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Record {
+    /// The whole name, with the dot at its end.
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl Record {
+    pub(super) fn of_challenge(host: &str, value: String) -> Self {
+        Self {
+            name: format!("_acme-challenge.{host}."),
+            value,
+        }
+    }
+}
+
+/// Sets records and removes them. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Dns {
+    way: Way,
+    store: Store,
+    /// How long a record takes until it can be seen everywhere.
+    wait: Duration,
+}
+
+#[derive(Clone)]
+enum Way {
+    Hook(PathBuf),
+    Cloudflare(Arc<Cloudflare>),
+}
+
+impl Dns {
+    /// As `config` says, if it says anything.
+    ///
+    /// # Errors
+    ///
+    /// [`AcmeError::Tls`] when TLS towards the provider cannot be set up.
+    pub(super) fn of(config: &config::Acme, store: &Store) -> Result<Option<Self>, AcmeError> {
+        let way = match &config.dns {
+            None => return Ok(None),
+            Some(config::Dns::Hook(program)) => Way::Hook(program.clone()),
+            Some(config::Dns::Cloudflare(token)) => {
+                let client = Client::new(&adit_shared::quic::tls::Trust::Platform)?;
+                Way::Cloudflare(Arc::new(Cloudflare::new(client, token.clone())))
+            }
+        };
+        Ok(Some(Self {
+            way,
+            store: store.clone(),
+            wait: config.dns_wait,
+        }))
+    }
+
+    /// Sets a record. Dropped, it may be set or not.
+    pub(super) async fn present(&self, record: &Record) -> Result<(), AcmeError> {
+        let Record { name, value } = record.clone();
+        let noted = self
+            .store
+            .call(move |db| dns_records::put(db, &name, &value));
+        noted.await?;
+        match &self.way {
+            Way::Hook(program) => hook::run(program, "present", record).await?,
+            Way::Cloudflare(cloudflare) => cloudflare.present(record).await?,
+        }
+        Ok(())
+    }
+
+    /// Waits until what was set can be seen everywhere.
+    pub(super) async fn settle(&self) {
+        tokio::time::sleep(self.wait).await;
+    }
+
+    /// Removes a record. What cannot be removed is tried again when the relay starts.
+    pub(super) async fn cleanup(&self, record: &Record) {
+        let removed = match &self.way {
+            Way::Hook(program) => hook::run(program, "cleanup", record).await,
+            Way::Cloudflare(cloudflare) => cloudflare.cleanup(record).await,
+        };
+        if let Err(error) = removed {
+            let error = &error as &dyn std::error::Error;
+            return tracing::warn!(name = record.name, error, "a DNS record is left behind");
+        }
+        let Record { name, value } = record.clone();
+        let noted = self
+            .store
+            .call(move |db| dns_records::remove(db, &name, &value));
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "cannot note that a DNS record was removed");
+        }
+    }
+
+    /// Removes what was left behind by a relay that crashed.
+    pub(super) async fn tidy(&self) -> Result<(), AcmeError> {
+        for (name, value) in self.store.call(|db| dns_records::all(db)).await? {
+            self.cleanup(&Record { name, value }).await;
+        }
+        Ok(())
+    }
+}
+
+/// Why a record is not set or removed.
+#[derive(Debug, Error)]
+pub enum DnsError {
+    /// The program does not run.
+    #[error("cannot run {0}: {1}")]
+    Run(PathBuf, std::io::Error),
+    /// The program failed.
+    #[error("{0} {1} failed: {2}; what it wrote is in the log")]
+    Failed(PathBuf, &'static str, std::process::ExitStatus),
+    /// The program was killed.
+    #[error("{0} was killed because it took longer than {1:?}")]
+    Late(PathBuf, Duration),
+    /// The token cannot be read.
+    #[error("cannot read the token in {0}: {1}")]
+    Token(PathBuf, std::io::Error),
+    /// The provider cannot be reached.
+    #[error("cannot ask the DNS provider: {0}")]
+    Http(#[from] HttpError),
+    /// The provider refused.
+    #[error("the DNS provider answers {0}: {1}")]
+    Refused(http::StatusCode, String),
+    /// The name is in no zone of the provider's that the token may see.
+    #[error("the token sees no zone for {0}")]
+    NoZone(String),
+}

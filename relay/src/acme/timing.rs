@@ -1,0 +1,104 @@
+//! When to renew, and when to try again.
+
+use std::time::{Duration, SystemTime};
+
+use adit_shared::backoff::random_fraction;
+
+/// When to renew a certificate about which its authority suggests nothing: at two thirds of its
+/// life, a little earlier by chance, so that many relays do not come at once.
+pub(super) fn renewal(since: SystemTime, until: SystemTime) -> SystemTime {
+    let life = until.duration_since(since).unwrap_or_default();
+    since + life.mul_f64(2.0 / 3.0 - JITTER * random_fraction())
+}
+
+/// A moment in the window that the authority suggests (RFC 9773 section 4.2), but never so late that
+/// nothing could be tried again before the certificate ends.
+pub(super) fn suggested(
+    (start, end): (SystemTime, SystemTime),
+    (since, until): (SystemTime, SystemTime),
+) -> SystemTime {
+    let window = end.duration_since(start).unwrap_or_default();
+    let life = until.duration_since(since).unwrap_or_default();
+    let latest = until - life.mul_f64(LATEST);
+    (start + window.mul_f64(random_fraction())).min(latest)
+}
+
+/// How long to wait before asking for a suggestion again: what the authority says, within reason
+/// (RFC 9773 section 4.3.2).
+pub(super) fn ask_again(told: Option<Duration>) -> Duration {
+    told.map_or(HOUR, |told| told.clamp(MINUTE, DAY))
+}
+
+/// How long to wait after this many failures. `is_unreached` when the authority never took notice;
+/// otherwise it counts them, and refuses after five within an hour.
+pub(super) fn retry(failures: u32, is_unreached: bool) -> Duration {
+    let (first, limit) = match is_unreached {
+        true => (Duration::from_secs(5), HOUR),
+        false => (10 * MINUTE, DAY),
+    };
+    let doublings = failures.saturating_sub(1).min(20);
+    let full = first.saturating_mul(1 << doublings).min(limit);
+    full.mul_f64(1.0 + 0.2 * random_fraction())
+}
+
+/// How long to wait when the last order did not end: once not at all, since one crash is no fault of
+/// the order.
+pub(super) fn after_crash(orders: u32) -> Duration {
+    match orders {
+        0 | 1 => Duration::ZERO,
+        more => retry(more - 1, false),
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much of a certificate's life a renewal may come early.
+const JITTER: f64 = 1.0 / 30.0;
+/// How much of its life must be left, whatever is suggested.
+const LATEST: f64 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_comes_at_two_thirds_or_a_little_earlier() {
+        let since = SystemTime::UNIX_EPOCH;
+        for _ in 0..100 {
+            let at = renewal(since, since + 90 * DAY);
+            let day = at.duration_since(since).unwrap().as_secs_f64() / DAY.as_secs_f64();
+            assert!((57.0..=60.0).contains(&day), "{day}");
+        }
+    }
+
+    #[test]
+    fn a_suggestion_is_taken_unless_it_comes_too_late() {
+        let since = SystemTime::UNIX_EPOCH;
+        let life = (since, since + 90 * DAY);
+        for _ in 0..100 {
+            let at = suggested((since + 10 * DAY, since + 12 * DAY), life);
+            assert!(at >= since + 10 * DAY && at <= since + 12 * DAY);
+            let late = suggested((since + 95 * DAY, since + 99 * DAY), life);
+            assert_eq!(late, since + 81 * DAY);
+        }
+        assert_eq!(ask_again(Some(Duration::ZERO)), MINUTE);
+        assert_eq!(ask_again(Some(30 * DAY)), DAY);
+    }
+
+    #[test]
+    fn failures_that_an_authority_counts_are_few_within_an_hour() {
+        let mut after = Duration::ZERO;
+        let mut within_an_hour = 0;
+        for failures in 1..20 {
+            after += retry(failures, false);
+            within_an_hour += u32::from(after < HOUR);
+            assert!(retry(failures, false) <= DAY.mul_f64(1.2));
+            assert!(retry(failures, true) <= HOUR.mul_f64(1.2));
+        }
+        // The first order fails twice at most.
+        assert!(2 + within_an_hour <= 5);
+        assert_eq!(after_crash(1), Duration::ZERO);
+        assert!(after_crash(2) >= 10 * MINUTE);
+    }
+}
