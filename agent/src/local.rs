@@ -41,7 +41,8 @@ pub async fn start(config: &config::Config) -> Result<Local, LocalError> {
     let ready = relay.ready();
     let trust = match (&ready.ca, ready.pin) {
         (Some(ca), _) => Trust::Roots(read_certificates(ca)?),
-        (None, pin) => Trust::Pin(pin),
+        (None, Some(pin)) => Trust::Pin(pin),
+        (None, None) => Trust::Platform,
     };
     let port = ready.quic.map_or(0, |address| address.port());
     Ok(Local {

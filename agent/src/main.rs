@@ -4,8 +4,10 @@ use std::env;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use adit_agent::cli::{Args, Command};
-use adit_agent::command::{completions, doctor};
+use adit_agent::cli::{Args, Command, Webhook};
+use adit_agent::command::doctor::Setting;
+use adit_agent::command::webhook::{self, Sending};
+use adit_agent::command::{completions, doctor, requests};
 use adit_agent::config::{BadConfig, Given};
 use adit_agent::{End, run};
 use adit_shared::files;
@@ -40,8 +42,15 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(Command::Completions { shell }) = args.command {
-        completions::completions(shell).context("cannot write to stdout")?;
+    let listed = match &args.command {
+        Some(Command::Completions { shell }) => Some(completions::completions(*shell)),
+        Some(Command::Webhook {
+            what: Webhook::List,
+        }) => Some(webhook::list()),
+        _ => None,
+    };
+    if let Some(written) = listed {
+        written.context("cannot write to stdout")?;
         return Ok(ExitCode::SUCCESS);
     }
     let given = Given::collect(args.options, |name| env::var_os(name))?;
@@ -59,17 +68,59 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let ended = if let Some(Command::Doctor) = args.command {
-        let rows = runtime.block_on(doctor::doctor(&given));
-        let shown = doctor::show(&rows, given.json()).context("cannot write to stdout");
-        shown.map(|is_well| u8::from(!is_well))
-    } else {
-        let ended = runtime.block_on(run(given.config()?));
-        ended.map(|()| 0).map_err(Into::into)
+    let ended = match args.command {
+        Some(Command::Doctor { nat }) => {
+            if nat {
+                say("watching how long a silent connection is remembered, for 45 s");
+            }
+            let rows = runtime.block_on(doctor::doctor(&Setting::new(&given, nat)));
+            let shown = doctor::show(&rows, given.json()).context("cannot write to stdout");
+            shown.map(|is_well| u8::from(!is_well))
+        }
+        Some(Command::Webhook {
+            what:
+                Webhook::Send {
+                    provider,
+                    event,
+                    to,
+                    body,
+                },
+        }) => {
+            let sending = Sending {
+                provider,
+                event,
+                to,
+                body,
+            };
+            let sent = runtime.block_on(webhook::send(&given, &sending));
+            sent.map(|is_well| u8::from(!is_well)).map_err(unwrapped)
+        }
+        Some(Command::Requests { what }) => {
+            let address = given.inspector()?;
+            let done = requests::requests(&what, address, given.json());
+            done.map(|is_well| u8::from(!is_well)).map_err(Into::into)
+        }
+        Some(Command::Replay { file, again }) => {
+            let address = given.inspector()?;
+            let done = requests::replay_file(&file, &again, address, given.json());
+            done.map(|is_well| u8::from(!is_well)).map_err(Into::into)
+        }
+        _ => {
+            let ended = runtime.block_on(run(given.config()?));
+            ended.map(|()| 0).map_err(Into::into)
+        }
     };
     // A name server that does not answer, or a pipe that nobody reads, must not hold up the end.
     runtime.shutdown_background();
     Ok(ended?.into())
+}
+
+/// Bad options have exit codes of their own.
+fn unwrapped(error: webhook::SendError) -> anyhow::Error {
+    match error {
+        webhook::SendError::Config(bad) => bad.into(),
+        other => other.into(),
+    }
 }
 
 /// Says why the agent failed; the exit code says it too.

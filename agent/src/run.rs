@@ -3,10 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use adit_shared::checkup::chain;
 use adit_shared::task::Tasks;
 use thiserror::Error;
 
-use crate::command::doctor::chain;
+use crate::capture::Capture;
+use crate::capture::store::StoreError;
 use crate::config::{Config, DEFAULT_INSPECT};
 use crate::inspect;
 use crate::link::{self, Stop};
@@ -32,7 +34,9 @@ pub async fn run(config: Config) -> Result<(), End> {
     let address = listener.as_ref().and_then(|l| l.local_addr().ok());
     ui::start(View::new(&config, address), &status, &shows);
     if let Some(listener) = listener {
-        inspect::serve(listener, &status, &shows);
+        let capture = Capture::open(&config.keep)?;
+        inspect::serve(listener, &status, capture, &config.tunnels, &shows)
+            .map_err(|error| End::Link(Stop::Origin(error)))?;
     }
 
     let grace = config.drain_grace.max(LINGER);
@@ -52,6 +56,9 @@ pub async fn run(config: Config) -> Result<(), End> {
         Err(stop) => Err(End::Link(stop)),
     };
     shows.drain(LINGER).await;
+    if let Some(capture) = status.capture() {
+        drop(tokio::time::timeout(LINGER, capture.flush()).await);
+    }
     ended
 }
 
@@ -86,6 +93,9 @@ pub enum End {
     /// There is no inspector.
     #[error(transparent)]
     Inspect(#[from] inspect::BindError),
+    /// Exchanges cannot be kept on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Signals cannot be caught.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -105,7 +115,9 @@ impl End {
             Self::Link(Stop::Local(_)) | Self::Signals(_) => 1,
             Self::Link(Stop::Unreachable(_)) => 69,
             Self::Link(Stop::Refused(_) | Stop::Replaced(_)) | Self::Refused { .. } => 77,
-            Self::Link(Stop::Identity(_) | Stop::Origin(_) | Stop::Tls(_)) | Self::Inspect(_) => 78,
+            Self::Link(Stop::Identity(_) | Stop::Origin(_) | Stop::Tls(_))
+            | Self::Inspect(_)
+            | Self::Store(_) => 78,
             Self::Signal { number } => 128 + number,
         }
     }
@@ -125,7 +137,7 @@ impl End {
                 chain(self),
                 Some("Choose another address with --inspect ADDR, or --inspect off."),
             ),
-            Self::Link(_) | Self::Signals(_) => (chain(self), None),
+            Self::Link(_) | Self::Store(_) | Self::Signals(_) => (chain(self), None),
         };
         let what = escape(&what, MAX_WHAT);
         Some(match advice {

@@ -12,15 +12,40 @@ use thiserror::Error;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct File {
-    pub(crate) relay: Option<String>,
+    pub(crate) relay: Option<OneOrMore>,
     pub(crate) token_file: Option<PathBuf>,
-    pub(crate) pin: Option<String>,
+    pub(crate) webhook_secret_file: Option<PathBuf>,
+    pub(crate) pin: Option<OneOrMore>,
     pub(crate) relay_ca: Option<PathBuf>,
+    pub(crate) transport: Option<String>,
     pub(crate) inspect: Option<String>,
+    pub(crate) inspect_body: Option<String>,
+    pub(crate) inspect_memory: Option<String>,
+    pub(crate) inspect_rate: Option<u32>,
+    pub(crate) inspect_requests: Option<u32>,
+    pub(crate) inspect_store: Option<PathBuf>,
     pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) congestion: Option<String>,
     pub(crate) drain_grace: Option<String>,
     #[serde(default, rename = "tunnel")]
     pub(crate) tunnels: Vec<Table>,
+}
+
+/// A text, or a list of texts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "this is neither a text nor a list of texts")]
+pub(crate) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl From<OneOrMore> for Vec<String> {
+    fn from(given: OneOrMore) -> Self {
+        match given {
+            OneOrMore::One(text) => vec![text],
+            OneOrMore::More(texts) => texts,
+        }
+    }
 }
 
 /// One `[[tunnel]]`.
@@ -38,6 +63,17 @@ pub(crate) struct Table {
     #[serde(default)]
     pub(crate) origin_insecure: bool,
     pub(crate) origin_timeout: Option<String>,
+    pub(crate) inbox: Option<OneOrMore>,
+    pub(crate) inbox_on: Option<OneOrMore>,
+    pub(crate) inbox_status: Option<u16>,
+    pub(crate) inbox_parallel: Option<u16>,
+    pub(crate) ack_within: Option<String>,
+    pub(crate) verify: Option<OneOrMore>,
+    pub(crate) webhook_tolerance: Option<String>,
+    pub(crate) webhook_duplicates: Option<String>,
+    pub(crate) webhook_window: Option<String>,
+    pub(crate) webhook_challenges: Option<String>,
+    pub(crate) webhook_limit: Option<String>,
 }
 
 impl File {
@@ -50,10 +86,15 @@ impl File {
         let directory = path.parent().unwrap_or_else(|| Path::new(""));
         for path in [
             &mut file.token_file,
+            &mut file.webhook_secret_file,
             &mut file.relay_ca,
             &mut file.state_dir,
         ] {
             *path = path.take().map(|path| directory.join(path));
+        }
+        let is_word = |path: &Path| path == Path::new("on") || path == Path::new("off");
+        if let Some(path) = file.inspect_store.as_mut().filter(|path| !is_word(path)) {
+            *path = directory.join(&*path);
         }
         Ok(file)
     }

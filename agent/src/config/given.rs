@@ -9,8 +9,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::BadConfig;
-use super::file::{File, Table};
+use super::file::{File, OneOrMore, Table};
+use super::webhooks::Secrets;
+use super::{BadConfig, proxy};
 use crate::cli::Options;
 
 /// Everything that was given. Its parts are read by methods of their own.
@@ -21,6 +22,10 @@ pub struct Given {
     pub(super) json: bool,
     pub(super) qr: bool,
     pub(super) once: bool,
+    /// What webhooks are signed with, from the environment.
+    pub(super) secrets: Secrets,
+    /// What the system says about proxies.
+    pub(super) proxies: BTreeMap<&'static str, String>,
 }
 
 impl Given {
@@ -34,7 +39,7 @@ impl Given {
         options: Options,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, BadConfig> {
-        let mut layers = vec![Layer::flags(options), Layer::environment(variable)?];
+        let mut layers = vec![Layer::flags(options), Layer::environment(&variable)?];
         let (mut tables, mut file) = (Vec::new(), None);
         if let Some(path) = first(&layers, &["config"])? {
             let path = PathBuf::from(path.text);
@@ -46,7 +51,13 @@ impl Given {
             file = Some(path);
         }
         let on = |key| layers.iter().any(|layer| layer.values.contains_key(key));
+        let proxies = proxy::VARIABLES.into_iter().filter_map(|name| {
+            let text = variable(name)?.into_string().ok()?;
+            Some((name, text))
+        });
         Ok(Self {
+            secrets: Secrets::collect(|name| variable(name)?.into_string().ok()),
+            proxies: proxies.collect(),
             json: on("json"),
             qr: on("qr"),
             once: on("once"),
@@ -93,27 +104,46 @@ impl Layer {
         Self::new(
             Source::CommandLine,
             [
+                ("ack-within", options.ack_within),
                 ("config", options.config),
+                ("congestion", options.congestion),
                 ("drain-grace", options.drain_grace),
                 ("echo", flag(options.echo)),
                 ("host-header", options.host_header),
                 ("hostname", options.hostname),
+                ("inbox", options.inbox),
+                ("inbox-on", options.inbox_on),
+                ("inbox-parallel", options.inbox_parallel),
+                ("inbox-status", options.inbox_status),
                 ("inspect", options.inspect),
+                ("inspect-body", options.inspect_body),
+                ("inspect-memory", options.inspect_memory),
+                ("inspect-rate", options.inspect_rate),
+                ("inspect-requests", options.inspect_requests),
+                ("inspect-store", options.inspect_store),
                 ("json", flag(options.json)),
                 ("log-format", options.log_format),
                 ("once", flag(options.once)),
                 ("origin", options.origin),
                 ("origin-insecure", flag(options.origin_insecure)),
                 ("origin-timeout", options.origin_timeout),
-                ("pin", options.pin),
+                ("pin", list(&options.pin)),
                 ("port", options.port),
                 ("qr", flag(options.qr)),
-                ("relay", options.relay),
+                ("relay", list(&options.relay)),
                 ("relay-ca", options.relay_ca),
                 ("state-dir", options.state_dir),
                 ("subdomain", options.subdomain),
-                ("token", options.token),
+                ("token", list(&options.token)),
                 ("token-file", options.token_file),
+                ("transport", options.transport),
+                ("verify", list(&options.verify)),
+                ("webhook-challenges", options.webhook_challenges),
+                ("webhook-duplicates", options.webhook_duplicates),
+                ("webhook-limit", options.webhook_limit),
+                ("webhook-secret-file", options.webhook_secret_file),
+                ("webhook-tolerance", options.webhook_tolerance),
+                ("webhook-window", options.webhook_window),
             ],
         )
     }
@@ -148,13 +178,32 @@ impl Layer {
         Self::new(
             Source::File(path.to_owned()),
             [
+                ("congestion", file.congestion.clone()),
                 ("drain-grace", file.drain_grace.clone()),
                 ("inspect", file.inspect.clone()),
-                ("pin", file.pin.clone()),
-                ("relay", file.relay.clone()),
+                ("inspect-body", file.inspect_body.clone()),
+                ("inspect-memory", file.inspect_memory.clone()),
+                ("inspect-rate", file.inspect_rate.map(|n| n.to_string())),
+                (
+                    "inspect-requests",
+                    file.inspect_requests.map(|n| n.to_string()),
+                ),
+                ("inspect-store", text(&file.inspect_store)),
+                (
+                    "pin",
+                    file.pin.clone().and_then(|pins| list(&Vec::from(pins))),
+                ),
+                (
+                    "relay",
+                    file.relay
+                        .clone()
+                        .and_then(|relays| list(&Vec::from(relays))),
+                ),
                 ("relay-ca", text(&file.relay_ca)),
                 ("state-dir", text(&file.state_dir)),
                 ("token-file", text(&file.token_file)),
+                ("transport", file.transport.clone()),
+                ("webhook-secret-file", text(&file.webhook_secret_file)),
             ],
         )
     }
@@ -173,6 +222,26 @@ impl Layer {
                 ("host-header", table.host_header.clone()),
                 ("origin-insecure", flag(table.origin_insecure)),
                 ("origin-timeout", table.origin_timeout.clone()),
+                ("inbox", texts(&table.inbox)),
+                ("inbox-on", texts(&table.inbox_on)),
+                ("inbox-status", table.inbox_status.map(|n| n.to_string())),
+                (
+                    "inbox-parallel",
+                    table.inbox_parallel.map(|n| n.to_string()),
+                ),
+                ("ack-within", table.ack_within.clone()),
+                (
+                    "verify",
+                    table
+                        .verify
+                        .clone()
+                        .and_then(|rules| list(&Vec::from(rules))),
+                ),
+                ("webhook-challenges", table.webhook_challenges.clone()),
+                ("webhook-duplicates", table.webhook_duplicates.clone()),
+                ("webhook-limit", table.webhook_limit.clone()),
+                ("webhook-tolerance", table.webhook_tolerance.clone()),
+                ("webhook-window", table.webhook_window.clone()),
             ],
         )
     }
@@ -197,6 +266,16 @@ impl Layer {
             }
         }
     }
+}
+
+/// One or several values as one text.
+fn texts(values: &Option<OneOrMore>) -> Option<String> {
+    list(&Vec::from(values.clone()?))
+}
+
+/// Several values as one text; nothing when there is none.
+fn list(values: &[String]) -> Option<String> {
+    (!values.is_empty()).then(|| values.join(BETWEEN))
 }
 
 enum Source {
@@ -242,6 +321,15 @@ impl Setting {
     ) -> Result<T, BadConfig> {
         parse(&self.text).map_err(|why| BadConfig::value(self.place.clone(), why))
     }
+
+    /// Each of several values.
+    pub(super) fn parse_each<T: FromStr<Err: fmt::Display>>(&self) -> Result<Vec<T>, BadConfig> {
+        let one = |text: &str| {
+            let parsed = text.trim().parse();
+            parsed.map_err(|why| BadConfig::value(self.place.clone(), why))
+        };
+        self.text.split(BETWEEN).map(one).collect()
+    }
 }
 
 /// Where an option was given. Shown as people write it there.
@@ -267,14 +355,28 @@ impl fmt::Display for Place {
     }
 }
 
+/// Between the values of an option that has several; no relay, pin, token or rule holds one.
+const BETWEEN: &str = ",";
+
 /// All options.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 40] = [
+    "ack-within",
     "config",
+    "congestion",
     "drain-grace",
     "echo",
     "host-header",
     "hostname",
+    "inbox",
+    "inbox-on",
+    "inbox-parallel",
+    "inbox-status",
     "inspect",
+    "inspect-body",
+    "inspect-memory",
+    "inspect-rate",
+    "inspect-requests",
+    "inspect-store",
     "json",
     "log-format",
     "once",
@@ -290,6 +392,14 @@ const KEYS: [&str; 21] = [
     "subdomain",
     "token",
     "token-file",
+    "transport",
+    "verify",
+    "webhook-challenges",
+    "webhook-duplicates",
+    "webhook-limit",
+    "webhook-secret-file",
+    "webhook-tolerance",
+    "webhook-window",
 ];
 
 /// Those without a value.

@@ -4,18 +4,27 @@
 //! makes a [`Config`] of it. No file is read that was not named.
 //!
 //! - [`origin`]: what a tunnel forwards to;
+//! - [`inbox`]: what the relay shall keep of it;
 //! - [`relay`]: which relay, and how it is trusted by default;
+//! - [`transport`], [`proxy`]: in what QUIC may travel, and through which proxy;
+//! - [`inspect`]: how much the inspector keeps;
 //! - [`token`]: the secret;
+//! - [`webhooks`]: which webhooks must be genuine;
 //! - `file`, [`given`], `resolve`: from text to a [`Config`].
 
 mod file;
 pub mod given;
+pub mod inbox;
+pub mod inspect;
 pub mod origin;
+pub mod proxy;
 pub mod relay;
 mod resolve;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod transport;
+pub mod webhooks;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -23,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_shared::name::{Host, Name};
+use adit_shared::quic::Congestion;
 use adit_shared::quic::tls::{TlsError, Trust};
 use adit_shared::quic::tuning::Window;
 use adit_shared::stall::Budget;
@@ -31,10 +41,15 @@ use thiserror::Error;
 
 pub use file::BadFile;
 pub use given::{Given, Place};
+pub use inbox::Inbox;
+pub use inspect::{Keep, Limits};
 pub use origin::{HostHeader, Origin, Scheme};
+pub use proxy::Proxy;
 pub use relay::{RelayAddress, default_state_dir, default_trust, is_loopback};
 pub use resolve::STALLED;
 pub use token::{BadToken, Token};
+pub use transport::TransportChoice;
+pub use webhooks::Webhooks;
 
 /// What the agent shall do.
 #[derive(Clone, Debug)]
@@ -43,14 +58,22 @@ pub struct Config {
     pub relay: RelayAddress,
     /// How to trust it; `None` for [`default_trust`].
     pub trust: Option<Trust>,
+    /// In what QUIC may travel.
+    pub transport: TransportChoice,
+    /// Through which proxy TCP goes to the relay.
+    pub proxy: Option<Proxy>,
     /// What allows us to connect.
     pub token: Option<Token>,
+    /// Relays beside that one, through which the same is served at the same time.
+    pub others: Vec<OtherRelay>,
     /// What to expose; at least one.
     pub tunnels: Vec<Tunnel>,
     /// Where the identity is kept.
     pub state_dir: PathBuf,
     /// Where to show requests in a browser. With [`DEFAULT_INSPECT`] a later port will do.
     pub inspect: Option<SocketAddr>,
+    /// How much is kept to be shown there.
+    pub keep: Keep,
     /// Write events to stdout as JSON.
     pub json: bool,
     /// Show URLs as QR codes.
@@ -59,6 +82,8 @@ pub struct Config {
     pub once: bool,
     /// How long exchanges in flight may take to finish.
     pub drain_grace: Duration,
+    /// How what is sent to the relay finds its rate.
+    pub congestion: Congestion,
     /// Bytes of one exchange that may be under way from the relay.
     pub window: Window,
     /// Bytes that may be held for origins that stopped reading.
@@ -72,6 +97,33 @@ impl Config {
     pub fn identity(&self) -> PathBuf {
         identity_in(&self.state_dir)
     }
+
+    /// The same for each relay alone, in order.
+    pub fn split(mut self) -> Vec<Self> {
+        let others = std::mem::take(&mut self.others);
+        let through = |other: OtherRelay| Self {
+            relay: other.relay,
+            trust: other.trust,
+            proxy: other.proxy,
+            token: other.token,
+            ..self.clone()
+        };
+        let others: Vec<_> = others.into_iter().map(through).collect();
+        std::iter::once(self).chain(others).collect()
+    }
+}
+
+/// One more relay; the parts mean what they mean in [`Config`].
+#[derive(Clone, Debug)]
+pub struct OtherRelay {
+    /// Which.
+    pub relay: RelayAddress,
+    /// How to trust it.
+    pub trust: Option<Trust>,
+    /// Through which proxy TCP goes to it.
+    pub proxy: Option<Proxy>,
+    /// What allows us to connect.
+    pub token: Option<Token>,
 }
 
 /// The file of the identity in a state directory.
@@ -96,6 +148,10 @@ pub struct Tunnel {
     pub host_header: HostHeader,
     /// How long the origin may take to its response head.
     pub origin_timeout: Duration,
+    /// What the relay shall keep when it cannot be served.
+    pub inbox: Option<Inbox>,
+    /// What is done for its webhooks.
+    pub webhooks: Webhooks,
 }
 
 /// Where requests are shown in a browser when nobody says otherwise: where such pages are looked
@@ -136,6 +192,9 @@ pub enum BadConfig {
     /// There is no usable certificate at the place where one should be.
     #[error("{0}")]
     RelayCa(Place, #[source] TlsError),
+    /// There are no usable secrets at the place where they should be.
+    #[error("{0}")]
+    WebhookSecrets(Place, #[source] webhooks::BadSecretFile),
 }
 
 impl BadConfig {
@@ -154,7 +213,8 @@ impl BadConfig {
             | Self::NoStateDir
             | Self::File(_)
             | Self::Token(..)
-            | Self::RelayCa(..) => false,
+            | Self::RelayCa(..)
+            | Self::WebhookSecrets(..) => false,
         }
     }
 }

@@ -38,7 +38,6 @@ impl FromStr for RelayAddress {
         if let Ok(address) = text.parse::<Ipv6Addr>() {
             return Ok(Self::remote(address.to_string(), DEFAULT_PORT));
         }
-        let host = Host::from_authority(text).map_err(|_| BadRelay::Host)?;
         let port = match text.rsplit_once(':') {
             Some((_, digits)) if !text.ends_with(']') => match digits.parse() {
                 Ok(0) | Err(_) => return Err(BadRelay::Port),
@@ -46,6 +45,7 @@ impl FromStr for RelayAddress {
             },
             _ => DEFAULT_PORT,
         };
+        let host = Host::from_authority(text).map_err(|_| BadRelay::Host)?;
         let host = host.as_str().trim_matches(['[', ']']).to_owned();
         Ok(Self::remote(host, port))
     }

@@ -49,6 +49,53 @@ impl Drop for Toml {
 }
 
 #[test]
+fn several_relays_have_pins_and_tokens_in_common_or_each_its_own() {
+    let pin = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let line = "--echo --relay a.test --relay b.test:8443 --token t";
+    let pins = format!("{},{}", pin("1"), pin("2"));
+    let config = config(line, &[("ADIT_PIN", &pins), ("ADIT_RELAY", "c.test")]).unwrap();
+    let split = config.split();
+    let names: Vec<_> = split.iter().map(|one| one.relay.to_string()).collect();
+    assert_eq!(names, ["a.test", "b.test:8443"]);
+    let tokens = split
+        .iter()
+        .map(|one| one.token.as_ref().unwrap().reveal().to_owned());
+    assert_eq!(tokens.collect::<Vec<_>>(), ["t", "t"]);
+    for (one, digit) in split.iter().zip(["1", "2"]) {
+        let Some(Trust::Pin(found)) = &one.trust else {
+            panic!("a pin")
+        };
+        assert_eq!(found.to_string(), pin(digit));
+    }
+    assert!(split.iter().all(|one| one.others.is_empty()));
+}
+
+#[test]
+fn several_relays_in_a_file_are_a_list() {
+    let toml = Toml::new(
+        "relays",
+        "relay = ['a.test', 'local']\n[[tunnel]]\necho = true",
+    );
+    let config = config(&toml.line(""), &[]).unwrap();
+    assert_eq!(config.others[0].relay, RelayAddress::Local);
+}
+
+#[test]
+fn relays_that_do_not_go_together_are_named() {
+    for (line, what) in [
+        ("--echo --relay a.test --relay a.test:443", "there twice"),
+        (
+            "--echo --relay a.test --token t --token u",
+            "2 of them for 1 relays",
+        ),
+        ("--echo --relay a.test --relay=", "a relay is HOST"),
+    ] {
+        let (text, is_usage) = error(line, &[]);
+        assert!(text.contains(what) && is_usage, "{text}");
+    }
+}
+
+#[test]
 fn the_shortest_command_has_all_defaults() {
     let config = config("--port 3000 --relay relay.example.com", &[]).unwrap();
     assert_eq!(config.relay.to_string(), "relay.example.com");
@@ -152,6 +199,10 @@ fn errors_name_the_option_as_it_was_given() {
         (
             "--echo --relay a --log-format x",
             "--log-format: this is neither text nor json",
+        ),
+        (
+            "--echo --relay a --transport quic",
+            "--transport: this is none of auto, udp and tcp",
         ),
     ] {
         assert_eq!(error(line, &[]), (text.to_owned(), true), "{line}");
@@ -266,4 +317,92 @@ fn errors_in_a_file_name_file_and_key() {
         "",
         "FILE is not as it should be"
     ));
+}
+
+#[test]
+fn webhooks_are_verified_with_secrets_from_outside_the_command_line() {
+    use super::webhooks::{Challenges, Duplicates, Mode};
+    use adit_shared::webhook::Secret;
+
+    let environment = [
+        ("ADIT_WEBHOOK_SECRET_GITHUB", "new old"),
+        ("ADIT_WEBHOOK_SECRET", "any"),
+    ];
+    let line = "--echo --relay a --verify github --verify slack=tag:/hooks/* \
+        --webhook-duplicates drop --webhook-challenges always --webhook-limit 2MiB \
+        --webhook-tolerance 1h --webhook-window 10m";
+    let given = given(line, &environment).unwrap();
+    let hooks = given.config().unwrap().tunnels.remove(0).webhooks;
+    let rules: Vec<_> = hooks
+        .rules
+        .iter()
+        .map(|rule| (rule.provider.name, rule.mode, rule.secrets.len()))
+        .collect();
+    assert_eq!(
+        rules,
+        [("github", Mode::Enforce, 2), ("slack", Mode::Tag, 1)]
+    );
+    assert_eq!(
+        (hooks.duplicates, hooks.challenges, hooks.limit),
+        (Duplicates::Drop, Challenges::Always, 2 << 20)
+    );
+    assert_eq!(hooks.rules[0].tolerance, Some(Duration::from_secs(3600)));
+    assert_eq!(hooks.window, Duration::from_secs(600));
+    assert!(!format!("{hooks:?}").contains("old"));
+
+    for (line, text) in [
+        (
+            "--verify nobody",
+            "--verify: \"nobody\" is no provider that is known; `agent webhook list` shows them",
+        ),
+        (
+            "--verify stripe",
+            "--verify: stripe needs its secret: set ADIT_WEBHOOK_SECRET_STRIPE or \
+             ADIT_WEBHOOK_SECRET, or give --webhook-secret-file FILE",
+        ),
+        (
+            "--webhook-duplicates drop",
+            "--webhook-duplicates: `drop` needs --verify: anybody could otherwise have an event dropped",
+        ),
+        (
+            "--webhook-limit 65MiB",
+            "--webhook-limit: 64MiB is the most: so much is kept of all webhooks together",
+        ),
+        (
+            "--webhook-challenges x",
+            "--webhook-challenges: this is none of down, always and off",
+        ),
+    ] {
+        let line = format!("--echo --relay a {line}");
+        assert_eq!(error(&line, &[]), (text.to_owned(), true), "{line}");
+    }
+
+    let secrets = Toml::new("hooks", "stripe whsec_1\nany\n");
+    let file = Toml::new(
+        "verify",
+        &format!(
+            "relay = 'a'\nwebhook-secret-file = '{}'\n[[tunnel]]\necho = true\n\
+             verify = ['stripe', 'zoom=tag:/zoom']\nwebhook-limit = '1KiB'\n",
+            secrets.0.display()
+        ),
+    );
+    let hooks = config(&file.line(""), &[])
+        .unwrap()
+        .tunnels
+        .remove(0)
+        .webhooks;
+    let secrets = hooks.rules.iter().map(|rule| rule.secrets[0].reveal());
+    assert_eq!(secrets.collect::<Vec<_>>(), ["whsec_1", "any"]);
+    assert_eq!(hooks.limit, 1 << 10);
+    let signing = |name: &str| hooks.signing.get(name).map(Secret::reveal);
+    assert_eq!(
+        (signing("stripe"), signing("zoom")),
+        (Some("whsec_1"), Some("any"))
+    );
+    assert_eq!(signing("github"), None);
+    let (text, usage) = error(
+        "--echo --relay a --verify zoom --webhook-secret-file /nowhere",
+        &[],
+    );
+    assert_eq!((text.as_str(), usage), ("--webhook-secret-file", false));
 }

@@ -19,12 +19,22 @@ impl Token {
         &self.0
     }
 
-    /// Reads the token in a file, less the white space around it. Warns when others can read it.
+    /// The tokens in a text with commas between them; at least one.
     ///
     /// # Errors
     ///
     /// [`BadToken`].
-    pub fn read(path: &Path) -> Result<Self, BadToken> {
+    pub fn list(text: &str) -> Result<Vec<Self>, BadToken> {
+        text.split(',').map(str::parse).collect()
+    }
+
+    /// Reads the tokens in a file, one a line, less the white space around them; at least one. Warns
+    /// when others can read them.
+    ///
+    /// # Errors
+    ///
+    /// [`BadToken`].
+    pub fn read(path: &Path) -> Result<Vec<Self>, BadToken> {
         let failed = |error| BadToken::Read(path.to_owned(), error);
         let file = fs::File::open(path).map_err(failed)?;
         if is_exposed(path, &file.metadata().map_err(failed)?) {
@@ -38,8 +48,12 @@ impl Token {
         file.take(MAX_FILE)
             .read_to_string(&mut text)
             .map_err(failed)?;
-        text.parse()
-            .map_err(|error| BadToken::Content(path.to_owned(), Box::new(error)))
+        let lines = text.trim().lines().map(str::parse);
+        let tokens: Result<Vec<_>, _> = match text.trim() {
+            "" => Err(BadToken::Empty),
+            _ => lines.collect(),
+        };
+        tokens.map_err(|error| BadToken::Content(path.to_owned(), Box::new(error)))
     }
 }
 
@@ -88,7 +102,7 @@ pub enum BadToken {
 }
 
 #[cfg(unix)]
-fn is_exposed(path: &Path, metadata: &fs::Metadata) -> bool {
+pub(super) fn is_exposed(path: &Path, metadata: &fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     // What systemd passes as a credential lies in a directory that only the service can enter.
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
@@ -99,7 +113,7 @@ fn is_exposed(path: &Path, metadata: &fs::Metadata) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_exposed(_path: &Path, _metadata: &fs::Metadata) -> bool {
+pub(super) fn is_exposed(_path: &Path, _metadata: &fs::Metadata) -> bool {
     false
 }
 
@@ -124,8 +138,10 @@ mod tests {
     #[test]
     fn a_token_file_may_end_in_a_newline() {
         let path = std::env::temp_dir().join(format!("adit-token-{}", std::process::id()));
-        fs::write(&path, "canary\n").unwrap();
-        assert_eq!(Token::read(&path).unwrap().reveal(), "canary");
+        fs::write(&path, "canary\nother \n").unwrap();
+        let tokens = Token::read(&path).unwrap();
+        let texts: Vec<_> = tokens.iter().map(Token::reveal).collect();
+        assert_eq!(texts, ["canary", "other"]);
         fs::write(&path, "\n").unwrap();
         assert!(matches!(Token::read(&path), Err(BadToken::Content(..))));
         fs::remove_file(&path).unwrap();

@@ -1,100 +1,220 @@
-//! A QUIC connection to the relay.
+//! A QUIC connection to the relay: over UDP, or inside TLS over TCP where UDP does not get through.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::mem;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
+use adit_shared::quic::carrier::Line;
 use adit_shared::quic::endpoint::{self, Dialer, EndpointError};
-use adit_shared::quic::tls::{self, TlsError, Trust};
+use adit_shared::quic::tls::TlsError;
 use adit_shared::quic::tuning::Window;
-use adit_shared::quic::{Connection, Lost};
-use adit_shared::wire;
+use adit_shared::quic::{Connection, Lost, Transport};
+use adit_shared::task::Tasks;
+use adit_shared::wire::code::Close;
 use thiserror::Error;
-use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::config::{default_trust, is_loopback};
+use super::carry::{self, CarryError};
+use super::peer::Peer;
+use crate::config::TransportChoice;
 
-/// The relay, and how to know it.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    host: String,
-    port: u16,
-    /// `None` for a relay on this machine whose CA may only appear when it starts.
-    tls: Option<Arc<rustls::ClientConfig>>,
+/// A connection, and the way that it goes.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    pub(super) dialer: Dialer,
+    pub(super) connection: Connection,
+    pub(super) way: Way,
 }
 
-impl Peer {
-    /// A relay that must prove itself by `trust`, or else by what is usual for its host.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`] when the trust cannot be used.
-    pub fn new(host: String, port: u16, trust: Option<&Trust>) -> Result<Self, TlsError> {
-        let tls = match trust {
-            None if is_loopback(&host) => None,
-            None => Some(client(&Trust::Platform)?),
-            Some(trust) => Some(client(trust)?),
-        };
-        Ok(Self { host, port, tls })
-    }
+/// How the relay is reached.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// The relay's address; `None` when only a proxy knows it.
+    pub(super) remote: Option<SocketAddr>,
+    /// The carrier, over TCP.
+    pub(super) line: Option<Line>,
+}
 
-    fn tls(&self) -> Result<Arc<rustls::ClientConfig>, TlsError> {
-        match &self.tls {
-            Some(tls) => Ok(tls.clone()),
-            None => client(&default_trust(&self.host)?),
+impl Way {
+    /// Over which transport it goes.
+    pub(super) fn kind(&self) -> Transport {
+        match self.line {
+            Some(_) => Transport::Tcp,
+            None => Transport::Udp,
         }
     }
 }
 
-fn client(trust: &Trust) -> Result<Arc<rustls::ClientConfig>, TlsError> {
-    Ok(Arc::new(tls::client(trust, &[wire::ALPN])?))
-}
-
-/// Dials every address of the relay in turn until one answers. Safe to drop.
+/// Dials every address of the relay in turn until one answers. UDP and TCP are tried at once, but
+/// UDP `head_start` earlier. Safe to drop.
 ///
 /// # Errors
 ///
 /// [`DialError`] of the last address.
-pub(super) async fn dial(peer: &Peer, window: Window) -> Result<(Dialer, Connection), DialError> {
-    let Peer { host, port, .. } = peer;
-    let tls = peer.tls()?;
-    let found = lookup_host((host.as_str(), *port)).await;
-    let mut addresses: Vec<_> = found
-        .map_err(|error| DialError::Resolve(host.clone(), error))?
-        .collect();
-    // Where both families lead to the relay, the older one is blocked less often for UDP.
-    addresses.sort_by_key(|address| address.is_ipv6());
-    let mut last = DialError::NoAddress(host.clone());
-    for address in addresses {
-        match dial_one(host, address, window, &tls).await {
-            Ok(dialled) => return Ok(dialled),
-            Err(error @ DialError::Refused(_)) => return Err(error),
-            Err(error) => last = error,
+pub(super) async fn dial(
+    peer: &Peer,
+    window: Window,
+    head_start: Duration,
+    tasks: &Tasks,
+) -> Result<Dialled, DialError> {
+    let addresses = match peer.addresses().await {
+        Ok(addresses) if addresses.is_empty() => {
+            return Err(DialError::NoAddress(peer.host.clone()));
         }
-    }
-    Err(last)
+        Ok(addresses) => addresses.into_iter().map(Some).collect(),
+        // Where there is a proxy, it may be the only one who knows names outside.
+        Err(_) if peer.proxy.is_some() && peer.transport != TransportChoice::Udp => vec![None],
+        Err(error) => return Err(DialError::Resolve(peer.host.clone(), error)),
+    };
+    let udp = async {
+        let mut last = DialError::NoAddress(peer.host.clone());
+        for address in addresses.iter().flatten() {
+            match over_udp(peer, *address, window).await {
+                Err(error) if !error.is_final() => last = error,
+                settled => return settled,
+            }
+        }
+        Err(last)
+    };
+    let tcp = async {
+        let mut last = DialError::NoAddress(peer.host.clone());
+        for address in &addresses {
+            match over_tcp(peer, *address, window, tasks).await {
+                Err(error) if !error.is_final() => last = error,
+                settled => return settled,
+            }
+        }
+        Err(last)
+    };
+    either(peer.transport, head_start, udp, tcp).await
 }
 
-async fn dial_one(
-    host: &str,
+/// The first of two ways that leads to the relay, of which UDP begins `head_start` earlier.
+pub(super) async fn either<T>(
+    transport: TransportChoice,
+    head_start: Duration,
+    udp: impl Future<Output = Result<T, DialError>>,
+    tcp: impl Future<Output = Result<T, DialError>>,
+) -> Result<T, DialError> {
+    match transport {
+        TransportChoice::Udp => return udp.await,
+        TransportChoice::Tcp => return tcp.await,
+        TransportChoice::Auto => {}
+    }
+    let later = async {
+        sleep(head_start).await;
+        tcp.await
+    };
+    let (mut udp, mut tcp) = (pin!(udp), pin!(later));
+    let (udp, tcp) = tokio::select! {
+        biased;
+        done = &mut udp => match done {
+            Err(error) if !error.is_final() => (error, tcp.await),
+            settled => return settled,
+        },
+        done = &mut tcp => match done {
+            Err(error) if !error.is_final() => match udp.await {
+                Err(udp) if !udp.is_final() => (udp, Err(error)),
+                settled => return settled,
+            },
+            settled => return settled,
+        },
+    };
+    tcp.map_err(|tcp| {
+        if tcp.is_final() {
+            tcp
+        } else {
+            DialError::Neither(Box::new(udp), Box::new(tcp))
+        }
+    })
+}
+
+pub(super) async fn over_udp(
+    peer: &Peer,
     address: SocketAddr,
     window: Window,
-    tls: &Arc<rustls::ClientConfig>,
-) -> Result<(Dialer, Connection), DialError> {
-    let dialer = Dialer::bind(address)?.with_window(window);
-    // An address in brackets is for URLs; certificates name it without.
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    match timeout(ATTEMPT, dialer.dial(address, name, tls.clone())).await {
-        Ok(Ok(connection)) => Ok((dialer, connection)),
-        Ok(Err(error)) => Err(explain(error, host, address)),
-        Err(_) => Err(DialError::Silent(address)),
+) -> Result<Dialled, DialError> {
+    let dialer = Dialer::bind(address)?
+        .with_window(window)
+        .with_congestion(peer.congestion);
+    let connection = handshake(peer, &dialer, address).await?;
+    Ok(Dialled {
+        dialer,
+        connection,
+        way: Way {
+            remote: Some(address),
+            line: None,
+        },
+    })
+}
+
+pub(super) async fn over_tcp(
+    peer: &Peer,
+    address: Option<SocketAddr>,
+    window: Window,
+    tasks: &Tasks,
+) -> Result<Dialled, DialError> {
+    let remote = address.unwrap_or_else(|| nowhere(peer));
+    let line = carry::line(peer, remote, tasks).await?;
+    let dialer = Dialer::over(&line, remote)?
+        .with_window(window)
+        .with_congestion(peer.congestion);
+    let connection = handshake(peer, &dialer, remote).await?;
+    Ok(Dialled {
+        dialer,
+        connection,
+        way: Way {
+            remote: address,
+            line: Some(line),
+        },
+    })
+}
+
+/// What QUIC takes for the address of a relay whose address only a proxy knows.
+pub(super) fn nowhere(peer: &Peer) -> SocketAddr {
+    SocketAddr::new(NOWHERE.into(), peer.port)
+}
+
+/// Finds out whether UDP gets through to `address` and back, with a connection of its own. Safe to
+/// drop.
+///
+/// # Errors
+///
+/// [`DialError`].
+pub(super) async fn probe(peer: &Peer, address: SocketAddr) -> Result<(), DialError> {
+    let found = over_udp(peer, address, Window::ByPath).await?;
+    found.connection.close(Close::Goodbye, "");
+    Ok(())
+}
+
+async fn handshake(
+    peer: &Peer,
+    dialer: &Dialer,
+    address: SocketAddr,
+) -> Result<Connection, DialError> {
+    let tls = peer.tls()?.quic;
+    let unanswered = Unanswered(dialer);
+    let dialled = timeout(ATTEMPT, dialer.dial(address, peer.server_name(), tls)).await;
+    let Ok(dialled) = dialled else {
+        return Err(DialError::Silent(address));
+    };
+    mem::forget(unanswered);
+    dialled.map_err(|error| explain(error, peer, address))
+}
+
+/// An attempt that got no answer. Dropped, it is given up.
+struct Unanswered<'a>(&'a Dialer);
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
 /// What a failed handshake means for the user.
-fn explain(error: endpoint::DialError, host: &str, address: SocketAddr) -> DialError {
+fn explain(error: endpoint::DialError, peer: &Peer, address: SocketAddr) -> DialError {
     let endpoint::DialError::Lost(lost) = error else {
         return DialError::Start(error.to_string());
     };
@@ -103,7 +223,7 @@ fn explain(error: endpoint::DialError, host: &str, address: SocketAddr) -> DialE
         Lost::Closed { code, reason } if code.is_final() => DialError::Refused(reason),
         // Verifying a certificate is tried again when its owner may have mended it.
         Lost::Transport(text) if text.contains("certificate") || text.contains("pinned") => {
-            let by_name = host.parse::<IpAddr>().is_err();
+            let by_name = peer.is_named();
             DialError::Untrusted { text, by_name }
         }
         lost => DialError::Lost(lost),
@@ -131,6 +251,9 @@ pub(super) enum DialError {
     /// Nothing came back.
     #[error("no answer from {0} over UDP; is the relay running there, and UDP allowed on the way?")]
     Silent(SocketAddr),
+    /// Nothing came back to many attempts.
+    #[error("no answer from {0} over UDP; is the relay running there, and UDP allowed on the way?")]
+    Unanswered(String),
     /// It could not prove that it is the relay that was meant.
     #[error("the relay could not prove who it is: {text}{}", hint(*.by_name))]
     Untrusted {
@@ -145,6 +268,19 @@ pub(super) enum DialError {
     /// It does not want this agent.
     #[error("{0}")]
     Refused(String),
+    /// TCP does not lead to it.
+    #[error(transparent)]
+    Carry(#[from] CarryError),
+    /// Neither UDP nor TCP leads to it.
+    #[error("{0} Over TCP: {1}")]
+    Neither(Box<Self>, Box<Self>),
+}
+
+impl DialError {
+    /// Whether the relay itself has spoken, so that no other way makes a difference.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
 }
 
 fn hint(by_name: bool) -> &'static str {
@@ -157,3 +293,7 @@ fn hint(by_name: bool) -> &'static str {
 
 /// How long one address may take to answer.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long UDP is tried alone, in the spirit of RFC 8305: a few round trips on most ways.
+pub(super) const HEAD_START: Duration = Duration::from_millis(300);
+/// Of the block of addresses that lead nowhere (RFC 6666).
+const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);

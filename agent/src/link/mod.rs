@@ -1,35 +1,79 @@
 //! The connection to the relay, for as long as the agent runs: dial, register, serve, and back again
 //! when it was lost.
 
+mod carry;
+mod connect;
 mod dial;
+mod hook;
+mod news;
+mod path;
+mod peer;
 mod progress;
+mod pulse;
+mod redial;
 mod register;
 mod serve;
 mod session;
+mod transport;
 mod watch;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adit_shared::backoff::Backoff;
 use adit_shared::identity::{Identity, IdentityError};
-use adit_shared::quic::Lost;
+use adit_shared::quic::carrier::Line;
+use adit_shared::quic::endpoint::Dialer;
 use adit_shared::quic::tls::TlsError;
+use adit_shared::quic::tuning::Window;
+use adit_shared::quic::{Connection, Lost};
 use adit_shared::stall::{Stalls, TICK};
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Close;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use thiserror::Error;
 use tracing::{Span, debug};
 
-use self::dial::DialError;
-pub use self::dial::Peer;
-use self::register::{RegisterError, Registered};
+use self::dial::{DialError, Dialled};
+pub use self::peer::Peer;
+use self::register::{Coming, RegisterError, Registered};
 use self::session::End;
 use crate::config::{Config, RelayAddress};
 use crate::local::{self, LocalError};
 use crate::origin::{OriginError, Upstream};
 use crate::status::{Event, Status};
+use crate::webhook::Desk;
+
+/// A connection inside a carrier. Dropped, it is lost.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) dialer: Dialer,
+    pub(crate) connection: Connection,
+    _line: Option<Line>,
+}
+
+/// Connects to the relay over TCP, at `address` or at what only its proxy knows, for somebody who looks
+/// whether that works. Safe to drop.
+///
+/// # Errors
+///
+/// What failed, in words.
+pub(crate) async fn over_tcp(
+    peer: &Peer,
+    address: Option<SocketAddr>,
+    tasks: &Tasks,
+) -> Result<Carried, String> {
+    let dialled = dial::over_tcp(peer, address, Window::ByPath, tasks).await;
+    let dialled = dialled.map_err(|error| error.to_string())?;
+    Ok(Carried {
+        dialer: dialled.dialer,
+        connection: dialled.connection,
+        _line: dialled.way.line,
+    })
+}
 
 /// Why the agent stops.
 #[derive(Debug, Error)]
@@ -60,14 +104,17 @@ pub enum Stop {
     Tls(#[from] TlsError),
 }
 
-/// What all sessions of this process share.
-#[derive(Debug)]
+/// What all sessions with one relay share.
+#[derive(Clone, Debug)]
 struct Agent {
+    /// Knows one relay.
     config: Config,
-    identity: Identity,
+    identity: Arc<Identity>,
     /// Random for this process, so that a relay can tell it from another with the same identity.
     instance: [u8; 16],
-    upstreams: Vec<Upstream>,
+    upstreams: Arc<[Upstream]>,
+    desk: Desk,
+    /// Says of which relay it speaks, when there are several.
     status: Status,
     stalls: Stalls,
     tasks: Tasks,
@@ -79,26 +126,34 @@ struct Agent {
 ///
 /// [`Stop`], unless it was asked to stop.
 pub async fn run(config: Config, status: Status, tasks: Tasks) -> Result<(), Stop> {
-    let (peer, local) = match &config.relay {
-        RelayAddress::Remote { host, port } => {
-            (Peer::new(host.clone(), *port, config.trust.as_ref())?, None)
-        }
-        RelayAddress::Local => {
-            let local = local::start(&config).await?;
-            (
-                Peer::new(local.host, local.port, Some(&local.trust))?,
-                Some(local.relay),
-            )
-        }
-    };
-    let ended = serve(config, &peer, status, tasks).await;
+    let (mut relays, mut local) = (Vec::new(), None);
+    for config in config.split() {
+        let peer = match &config.relay {
+            RelayAddress::Remote { host, port } => {
+                let peer = Peer::new(host.clone(), *port, config.trust.as_ref())?;
+                peer.with_transport(config.transport, config.proxy.clone())
+            }
+            RelayAddress::Local => {
+                let started = local::start(&config).await?;
+                local = Some(started.relay);
+                Peer::new(started.host, started.port, Some(&started.trust))?
+            }
+        };
+        let peer = peer.with_congestion(config.congestion);
+        relays.push((config, peer));
+    }
+    let ended = serve(relays, status, tasks).await;
     if let Some(relay) = local {
         relay.drain().await;
     }
     ended
 }
 
-async fn serve(config: Config, peer: &Peer, status: Status, tasks: Tasks) -> Result<(), Stop> {
+/// Serves the same tunnels through each of `relays`, until none is left.
+async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Result<(), Stop> {
+    let Some((config, _)) = relays.first().cloned() else {
+        return Ok(());
+    };
     let identity = Identity::load_or_create(&config.identity())?;
     let mut instance = [0; 16];
     // Without randomness all processes of an identity look like one, which only shows in logs.
@@ -111,9 +166,10 @@ async fn serve(config: Config, peer: &Peer, status: Status, tasks: Tasks) -> Res
     let agent = Arc::new(Agent {
         stalls: Stalls::new(config.stalled),
         config,
-        identity,
+        identity: Arc::new(identity),
         instance,
-        upstreams: upstreams?,
+        upstreams: upstreams?.into(),
+        desk: Desk::default(),
         status,
         tasks,
     });
@@ -125,31 +181,82 @@ async fn serve(config: Config, peer: &Peer, status: Status, tasks: Tasks) -> Res
     agent
         .tasks
         .spawn(Span::none(), async move { watch_stalls(&watch).await });
-    match agent.stay(peer).await {
-        Stop::Asked => Ok(()),
-        stop => Err(stop),
+    let mut stays = FuturesUnordered::new();
+    let several = relays.len() > 1;
+    for (config, peer) in relays {
+        let name = several.then(|| config.relay.to_string());
+        let one = Arc::new(Agent {
+            status: name.map_or_else(|| agent.status.clone(), |name| agent.status.of(&name)),
+            config,
+            ..Agent::clone(&agent)
+        });
+        stays.push(async move {
+            let stop = one.stay(&peer).await;
+            one.left(&stop, several);
+            stop
+        });
+    }
+    // One that does not want us is no reason to leave the others. The first that ended is the reason
+    // for the end, unless it was asked for.
+    let mut first = None;
+    while let Some(stop) = stays.next().await {
+        if matches!(stop, Stop::Asked) {
+            first = Some(stop);
+        } else {
+            first.get_or_insert(stop);
+        }
+    }
+    match first {
+        None | Some(Stop::Asked) => Ok(()),
+        Some(stop) => Err(stop),
     }
 }
 
 impl Agent {
+    /// Says that this relay is given up, when others go on.
+    fn left(&self, stop: &Stop, several: bool) {
+        if several && !matches!(stop, Stop::Asked) {
+            self.status.emit(Event::Offline {
+                reason: stop.to_string(),
+                retry_in: None,
+            });
+        }
+    }
+
     /// One session after the other.
     async fn stay(self: &Arc<Self>, peer: &Peer) -> Stop {
-        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+        let (mut soon, mut later) = (
+            Backoff::new(FIRST_RETRY, BRISK_RETRY),
+            Backoff::new(BRISK_RETRY, LAST_RETRY),
+        );
+        // Since when there is no session.
+        let mut away = Instant::now();
         // Until a first session was welcomed, a refused claim is the user's to mend.
         let mut welcomed = false;
+        let mut next = None;
         loop {
-            let reason = match self.or_stopped(self.connect(peer, welcomed)).await {
+            let registered = match next.take() {
+                Some(registered) => Some(Ok(registered)),
+                None => self.or_stopped(self.connect(peer, welcomed, away)).await,
+            };
+            let reason = match registered {
                 None => return Stop::Asked,
                 Some(Ok(registered)) => {
                     welcomed = true;
                     let since = Instant::now();
-                    let end = session::run(self, registered).await;
+                    let end = session::run(self, peer, registered).await;
                     // A relay that lets us in and drops us at once is not to be hammered.
                     if since.elapsed() > SETTLED {
-                        backoff.reset();
+                        soon.reset();
+                        later.reset();
+                        away = Instant::now();
                     }
                     match end {
                         End::Stopped => return Stop::Asked,
+                        End::Superseded(registered) => {
+                            next = Some(*registered);
+                            continue;
+                        }
                         End::Draining => {
                             debug!("relay drains; dialling again");
                             continue;
@@ -172,7 +279,11 @@ impl Agent {
             if self.config.once && !welcomed {
                 return Stop::Unreachable(reason);
             }
-            let delay = backoff.next_delay();
+            let delay = if away.elapsed() < BRISK {
+                soon.next_delay()
+            } else {
+                later.next_delay()
+            };
             self.status.emit(Event::Offline {
                 reason,
                 retry_in: Some(delay),
@@ -183,14 +294,26 @@ impl Agent {
         }
     }
 
-    async fn connect(&self, peer: &Peer, again: bool) -> Result<Registered, RegisterError> {
-        let (dialer, connection) = dial::dial(peer, self.config.window)
-            .await
-            .map_err(|error| match error {
-                DialError::Refused(reason) => RegisterError::Refused(reason),
-                other => RegisterError::Dial(other),
-            })?;
-        register::register(self, dialer, connection, again).await
+    /// A session with the relay, which was lost at `away`.
+    async fn connect(
+        &self,
+        peer: &Peer,
+        again: bool,
+        away: Instant,
+    ) -> Result<Registered, RegisterError> {
+        let dialled = if again && away.elapsed() < BRISK {
+            let dialled = redial::redial(peer, self.config.window, &self.tasks).await;
+            dialled.map_err(RegisterError::from)?
+        } else {
+            self.dial(peer).await?
+        };
+        let coming = if again { Coming::Again } else { Coming::First };
+        register::register(self, dialled, coming).await
+    }
+
+    async fn dial(&self, peer: &Peer) -> Result<Dialled, RegisterError> {
+        let dialled = dial::dial(peer, self.config.window, dial::HEAD_START, &self.tasks).await;
+        dialled.map_err(RegisterError::from)
     }
 
     async fn or_stopped<F: Future>(&self, work: F) -> Option<F::Output> {
@@ -198,6 +321,15 @@ impl Agent {
             biased;
             () = self.tasks.stopped() => None,
             done = work => Some(done),
+        }
+    }
+}
+
+impl From<DialError> for RegisterError {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Refused(reason) => Self::Refused(reason),
+            other => Self::Dial(other),
         }
     }
 }
@@ -245,8 +377,12 @@ async fn watch_stalls(agent: &Agent) {
     }
 }
 
-/// Waits between tries to reach the relay: the first is at once.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
+/// For how long after a loss the relay is expected back any moment: a restart takes less. Two thousand
+/// agents try some five thousand times a second then, which costs a relay a fraction of a processor.
+const BRISK: Duration = Duration::from_secs(10);
+/// Waits between tries to reach the relay, the first of which is at once: in that time, and later.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const BRISK_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(15);
 /// A session that lasts this long has worked.
 const SETTLED: Duration = Duration::from_secs(5);

@@ -11,46 +11,53 @@ use adit_shared::stall::Reader;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::capture::tap::Maybe;
+use crate::capture::{Side, Tap};
+
 /// A request body that tells when it was last asked for more: an origin that still takes the request
 /// is not late with its answer.
 pub(super) struct Progress {
-    body: FromStream,
+    body: Maybe<FromStream>,
     taken: Taken,
     reader: Option<Reader>,
 }
 
-/// How many frames an origin has taken; nothing is counted of a request without a body.
-#[derive(Clone)]
-pub(super) struct Taken(Option<Arc<AtomicU64>>);
+/// How many frames an origin has taken.
+#[derive(Clone, Default)]
+pub(super) struct Taken(Arc<AtomicU64>);
+
+impl Taken {
+    /// One more was taken.
+    pub(super) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl Progress {
-    pub(super) fn of(body: FromStream, reader: Option<Reader>) -> (Self, Taken) {
-        let taken = Taken((!body.is_end_stream()).then(Arc::default));
+    pub(super) fn of(
+        body: FromStream,
+        reader: Option<Reader>,
+        tap: Option<&Tap>,
+    ) -> (Box<Self>, Taken) {
+        let taken = Taken::default();
+        let body = Maybe::new(body, tap, Side::Visitor);
         let this = Self {
             body,
             taken: taken.clone(),
             reader,
         };
-        (this, taken)
+        (Box::new(this), taken)
     }
 }
 
-impl Taken {
-    fn one(&self) {
-        if let Some(frames) = &self.0 {
-            frames.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Ends when nothing was taken for `patience`. Safe to drop.
-    pub(super) async fn stalled(&self, patience: Duration) {
-        let frames = || self.0.as_ref().map(|frames| frames.load(Ordering::Relaxed));
-        loop {
-            let before = frames();
-            tokio::time::sleep(patience).await;
-            if frames() == before {
-                return;
-            }
+/// Ends when nothing was taken of the request for `patience`, if it has a body. Safe to drop.
+pub(super) async fn stalled(taken: Option<Taken>, patience: Duration) {
+    let frames = || taken.as_ref().map(|taken| taken.0.load(Ordering::Relaxed));
+    loop {
+        let before = frames();
+        tokio::time::sleep(patience).await;
+        if frames() == before {
+            return;
         }
     }
 }
@@ -69,12 +76,12 @@ impl Body for Progress {
             }
             return Poll::Pending;
         };
-        let left = self.body.left();
+        let left = self.body.body().left();
         match (&mut self.reader, &frame) {
             (Some(reader), Some(Ok(_))) => reader.took(left),
             _ => self.reader = None,
         }
-        self.taken.one();
+        self.taken.count();
         Poll::Ready(frame)
     }
 

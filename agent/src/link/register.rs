@@ -3,46 +3,56 @@
 use std::time::Duration;
 
 use adit_shared::control::{ControlError, Receiver, Sender};
-use adit_shared::quic::endpoint::Dialer;
 use adit_shared::quic::{Connection, Lost, ReadError, WriteError};
 use adit_shared::stream::{RecvHalf, SendHalf};
 use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Claim, EXPORTER_LABEL, Hello, Message, Refusal};
+use adit_shared::wire::inbox::{Inbox as Wish, InboxState};
+use adit_shared::wire::varint;
 use thiserror::Error;
 use tokio::time::timeout;
 
 use super::Agent;
-use super::dial::DialError;
+use super::dial::{DialError, Dialled};
+use crate::config::Inbox;
 use crate::status::Event;
 
 /// A session whose tunnels are served.
 #[derive(Debug)]
 pub(super) struct Registered {
-    /// The socket.
-    pub dialer: Dialer,
     /// The connection.
-    pub connection: Connection,
+    pub dialled: Dialled,
     /// To the relay.
     pub sender: Sender,
     /// From the relay.
     pub receiver: Receiver,
-    /// What the relay calls the session.
-    pub session: String,
+    /// The relay's number of the session.
+    pub session: u64,
 }
 
-/// Registers. `again` when this process has been welcomed before: a name that is taken then is
-/// most likely about to be freed. Safe to drop.
+/// How an agent process comes to the relay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Coming {
+    /// It was never welcomed.
+    First,
+    /// It was: a name that is taken is most likely about to be freed.
+    Again,
+    /// It was, and its session of this number may still be alive: it goes on for what is in flight.
+    Beside(u64),
+}
+
+/// Registers. Safe to drop.
 ///
 /// # Errors
 ///
 /// [`RegisterError`].
 pub(super) async fn register(
     agent: &Agent,
-    dialer: Dialer,
-    connection: Connection,
-    again: bool,
+    dialled: Dialled,
+    coming: Coming,
 ) -> Result<Registered, RegisterError> {
-    let registered = timeout(PATIENCE, converse(agent, dialer, &connection, again)).await;
+    let connection = dialled.connection.clone();
+    let registered = timeout(PATIENCE, converse(agent, dialled, &connection, coming)).await;
     registered
         .unwrap_or(Err(RegisterError::Silent))
         .inspect_err(|error| match error {
@@ -54,17 +64,23 @@ pub(super) async fn register(
 
 async fn converse(
     agent: &Agent,
-    dialer: Dialer,
+    dialled: Dialled,
     connection: &Connection,
-    again: bool,
+    coming: Coming,
 ) -> Result<Registered, RegisterError> {
     let (send, recv) = connection.open().await?;
     let mut sender = Sender::new(SendHalf::new(send));
     let mut receiver = Receiver::new(RecvHalf::new(recv));
     let hello = hello(agent, connection).ok_or(RegisterError::NoProof)?;
     sender.send(&Message::Hello(hello)).await?;
+    if let Coming::Beside(session) = coming {
+        sender.send(&Message::Keep { session }).await?;
+    }
     // The claims go out before the welcome comes: that saves a round trip.
     for tunnel in &agent.config.tunnels {
+        if let Some(inbox) = &tunnel.inbox {
+            sender.send(&Message::Inbox(wish(tunnel.id, inbox))).await?;
+        }
         let claim = Claim {
             tunnel: tunnel.id,
             label: tunnel.label.clone(),
@@ -79,25 +95,43 @@ async fn converse(
         };
         sender.send(&Message::Claim(claim)).await?;
     }
-    agent.status.set_path(connection.remote(), connection.rtt());
-    let mut session = String::new();
+    agent.status.set_transport(dialled.way.kind());
+    if let Some(remote) = dialled.way.remote {
+        agent.status.set_path(remote, connection.rtt());
+    }
+    let mut session = 0;
     let mut granted = 0;
     let mut refusals = Vec::new();
+    let mut inboxes = Vec::new();
     while granted + refusals.len() < agent.config.tunnels.len() {
         match receiver.next().await? {
-            Some(Message::Welcome(welcome)) => session = format!("s{}", welcome.session),
+            Some(Message::Welcome(welcome)) => session = welcome.session,
+            Some(Message::InboxState(state)) => inboxes.push(state),
             Some(Message::Granted(grant)) => {
                 granted += 1;
+                let inbox = inboxes
+                    .iter()
+                    .position(|state| state.tunnel == grant.tunnel);
+                let inbox = inbox.map(|at| inboxes.swap_remove(at));
                 let (Some(url), Some(tunnel)) = (grant.urls.first(), label(agent, grant.tunnel))
                 else {
                     return Err(RegisterError::Protocol("a grant without a URL"));
                 };
+                let wanted = agent
+                    .config
+                    .tunnels
+                    .iter()
+                    .any(|t| t.id == grant.tunnel && t.inbox.is_some());
+                let about = wanted.then(|| about_inbox(tunnel.clone(), inbox));
                 agent.status.emit(Event::Online {
                     tunnel,
                     url: url.clone(),
                     urls: grant.urls.clone(),
-                    session: session.clone(),
+                    session: format!("s{session}"),
                 });
+                if let Some(event) = about {
+                    agent.status.emit(event);
+                }
             }
             Some(Message::Refused(refused)) => {
                 let Some(tunnel) = label(agent, refused.tunnel) else {
@@ -121,13 +155,14 @@ async fn converse(
         && let Some((reason, message)) = refusals.into_iter().next()
     {
         return Err(match reason {
-            Refusal::Taken | Refusal::Full if again => RegisterError::Taken(message),
+            Refusal::Taken | Refusal::Full if coming != Coming::First => {
+                RegisterError::Taken(message)
+            }
             _ => RegisterError::Refused(message),
         });
     }
     Ok(Registered {
-        dialer,
-        connection: connection.clone(),
+        dialled,
         sender,
         receiver,
         session,
@@ -149,6 +184,36 @@ fn hello(agent: &Agent, connection: &Connection) -> Option<Hello> {
         version: concat!("agent/", env!("CARGO_PKG_VERSION")).into(),
         exchanges: adit_shared::quic::tuning::EXCHANGES.into(),
     })
+}
+
+fn wish(tunnel: u64, inbox: &Inbox) -> Wish {
+    let early = inbox.ack_within.map_or(0, |time| time.as_millis().max(1));
+    Wish {
+        tunnel,
+        causes: inbox.causes,
+        status: inbox.status.into(),
+        ack_within_ms: u64::try_from(early).unwrap_or(varint::MAX).min(varint::MAX),
+        parallel: inbox.parallel.into(),
+        patterns: inbox.patterns.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// What is said about the inbox of a tunnel, of which the relay said this or nothing.
+fn about_inbox(tunnel: String, state: Option<InboxState>) -> Event {
+    let state = state.unwrap_or_else(|| InboxState {
+        tunnel: 0,
+        open: false,
+        waiting: 0,
+        dead: 0,
+        message: "this relay knows no inboxes; it is older than this agent".into(),
+    });
+    Event::Inbox {
+        tunnel,
+        open: state.open,
+        waiting: state.waiting,
+        dead: state.dead,
+        message: state.message,
+    }
 }
 
 fn label(agent: &Agent, id: u64) -> Option<String> {

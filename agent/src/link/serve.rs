@@ -1,32 +1,39 @@
 //! One exchange at the agent: read the request's head, ask the origin, send the answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use adit_shared::body::recv::{FromStream, declared_length};
+use adit_shared::body::recv::{BodyError, FromStream, declared_length};
 use adit_shared::body::send::{self, SendError};
 use adit_shared::chunks::SMALL;
 use adit_shared::pump::{QuicSource, Watched};
-use adit_shared::quic::{RecvStream, SendStream, WriteError};
-use adit_shared::stall::{Account, Reader};
+use adit_shared::quic::{Connection, RecvStream, SendStream, WriteError};
+use adit_shared::stall::Account;
 use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
+use adit_shared::webhook::Seen;
 use adit_shared::wire::code::Reset;
-use adit_shared::wire::frame::{self, FrameError, HeadTooLarge, Part, Side};
+use adit_shared::wire::fields::HeadTooLarge;
+use adit_shared::wire::frame::{self, FrameError, Part, Side};
 use adit_shared::wire::head;
-use bytes::BytesMut;
-use futures_util::future::{AbortHandle, Abortable};
-use http::{Response, StatusCode};
-use http_body::Body as _;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
+use http::StatusCode;
+use http_body::Body;
 use thiserror::Error;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Agent;
-use super::progress::Progress;
+use super::hook::{self, Concern};
+use super::progress::{Progress, Taken, stalled};
+use crate::capture::tap::{Tapped, TappedSource};
+use crate::capture::{Open, Side as Of, Tap};
 use crate::config::Tunnel;
 use crate::origin::upgrade::Answer;
-use crate::origin::{Next, OriginBody, OriginError, Upstream};
+use crate::origin::{Next, OriginError, Response, Upstream};
 use crate::status::{Event, Outcome, Request};
+use crate::webhook::Desk;
 
 /// Serves one stream that the relay opened. Ends at once when the visitor is gone.
 pub(super) async fn exchange(
@@ -34,38 +41,53 @@ pub(super) async fn exchange(
     account: &Arc<Account>,
     send: SendStream,
     recv: RecvStream,
-) {
+) -> Ended {
     let mut send = SendHalf::new(send);
     let mut parts = Parts::new(RecvHalf::new(recv), Side::Request);
-    let head = match timeout(HEAD, parts.next()).await {
+    // A head that is small came together with its stream, and needs no timer.
+    let head = match parts.next().now_or_never() {
+        Some(head) => Ok(head),
+        None => timeout(HEAD, parts.next()).await,
+    };
+    let head = match head {
         Ok(Ok(Some(Part::Request(head)))) => head,
-        Ok(Ok(_)) => return send.reset(Reset::Protocol),
+        Ok(Ok(_)) => {
+            send.reset(Reset::Protocol);
+            return Ended::Failed;
+        }
         Ok(Err(error)) => {
             debug!(side = "relay", %error, "no request head");
-            return send.reset(match error {
+            send.reset(match error {
                 PartError::Frame(FrameError::HeadTooLarge(_)) => Reset::HeadTooLarge,
                 PartError::Frame(_) => Reset::Protocol,
                 PartError::Read(_) => Reset::Cancelled,
             });
+            return Ended::Failed;
         }
         Err(_) => {
             debug!(side = "relay", "the request head did not come in time");
-            return send.reset(Reset::Protocol);
+            send.reset(Reset::Protocol);
+            return Ended::Late;
         }
     };
     let Some((tunnel, upstream)) = agent.tunnel_of(&head) else {
-        return send.reset(Reset::Internal);
+        send.reset(Reset::Internal);
+        return Ended::Failed;
     };
     let mut record = Record::start(agent, tunnel, &head);
     let to = To {
         tunnel,
         upstream,
         account,
+        desk: &agent.desk,
     };
+    // What comes behind the head is boxed, so that the future of a request without a body is small: it is
+    // moved before it runs.
+    let rest = (!head.end || head.protocol.is_some()).then(|| Box::new(parts));
     let gone = send.stopped();
     let result = tokio::select! {
         biased;
-        result = answer(&mut send, parts, head, to, &mut record) => result,
+        result = answer(&mut send, rest, head, to, &mut record) => result,
         _ = gone => Err(ServeError::VisitorLeft),
     };
     if result.is_ok() && agent.tasks.is_stopped() {
@@ -76,41 +98,86 @@ pub(super) async fn exchange(
         debug!(side = error.side(), error = %chain(error), "exchange not served to its end");
         send.reset(error.code());
     }
+    let ended = if result.is_ok() {
+        Ended::Whole
+    } else {
+        Ended::Failed
+    };
     record.end(result.map_err(|error| error.outcome()));
+    ended
+}
+
+/// How an exchange ended, as far as the tunnel is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// The relay has, or will have, all of the answer.
+    Whole,
+    /// The rest of the head never came.
+    Late,
+    /// Somebody gave it up.
+    Failed,
+}
+
+impl Ended {
+    /// Whether it was lost on the way to the relay, which was that of `connection`.
+    pub(super) fn is_cut(self, connection: &Connection) -> bool {
+        match self {
+            Self::Whole => false,
+            Self::Late => true,
+            Self::Failed => connection.close_reason().is_some(),
+        }
+    }
+}
+
+/// Tells the relay that nobody begins with what it has just opened: it may send that elsewhere.
+pub(super) fn refuse(send: SendStream, recv: RecvStream) {
+    RecvHalf::new(recv).stop(Reset::Overload);
+    SendHalf::new(send).reset(Reset::Overload);
 }
 
 /// Where a request goes.
 #[derive(Clone, Copy)]
-struct To<'a> {
-    tunnel: &'a Tunnel,
-    upstream: &'a Upstream,
+pub(super) struct To<'a> {
+    pub(super) tunnel: &'a Tunnel,
+    pub(super) upstream: &'a Upstream,
+    pub(super) desk: &'a Desk,
     account: &'a Arc<Account>,
 }
 
 async fn answer(
     send: &mut SendHalf,
-    parts: Parts,
+    rest: Option<Box<Parts>>,
     head: Box<head::Request>,
     to: To<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
-    if head.protocol.is_some() {
-        // Rare, and large: not a part of every exchange.
-        return Box::pin(switch(send, parts, head, to, record)).await;
+    if let Some(concern) = Concern::with(&to.tunnel.webhooks, &head, rest.is_some()) {
+        return Box::pin(hook::serve(send, rest, head, to, record, concern)).await;
     }
-    let body = FromStream::new(parts, head.end, declared_length(&head.fields));
-    let watched = if head.end {
-        None
-    } else {
-        let (cut, registration) = AbortHandle::new_pair();
-        let reader = to.account.watch(body.left(), &cut);
-        reader.map(|reader| (reader, registration))
+    let Some(parts) = rest else {
+        return ask(send, head, None, to, record).await;
     };
-    let Some((reader, registration)) = watched else {
-        return ask(send, head, body, None, to, record).await;
-    };
-    let asked = Box::pin(ask(send, head, body, Some(reader), to, record));
-    let asked = Abortable::new(asked, registration).await;
+    if head.protocol.is_some() {
+        return Box::pin(switch(send, *parts, head, to, record)).await;
+    }
+    Box::pin(ask_with_body(send, parts, head, to, record)).await
+}
+
+/// As [`ask`], for a request with a body: an origin that takes no more of it is given up when what it holds up
+/// is needed for others.
+pub(super) async fn ask_with_body(
+    send: &mut SendHalf,
+    parts: Box<Parts>,
+    head: Box<head::Request>,
+    to: To<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
+    let body = FromStream::new(parts, false, declared_length(&head.fields));
+    let (cut, registration) = AbortHandle::new_pair();
+    let reader = to.account.watch(body.left(), &cut);
+    let body = Progress::of(body, reader, record.tap());
+    let asked = ask(send, head, Some(body), to, record);
+    let asked = Abortable::new(pin!(asked), registration).await;
     asked.unwrap_or(Err(ServeError::Stalled))
 }
 
@@ -118,15 +185,14 @@ async fn answer(
 async fn ask(
     send: &mut SendHalf,
     head: Box<head::Request>,
-    body: FromStream,
-    reader: Option<Reader>,
+    body: Option<(Box<Progress>, Taken)>,
     to: To<'_>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
-    let (body, progress) = Progress::of(body, reader);
+    let (body, taken) = body.unzip();
     let response = {
         let begun = begin(send, head, body, to.upstream);
-        let late = progress.stalled(to.tunnel.origin_timeout);
+        let late = stalled(taken, to.tunnel.origin_timeout);
         tokio::pin!(begun, late);
         tokio::select! {
             biased;
@@ -134,16 +200,19 @@ async fn ask(
             () = &mut late => return Err(OriginError::Timeout.into()),
         }
     };
-    respond(send, response, record).await
+    respond(send, response.head, response.body, record).await
 }
 
 /// Sends the request to the origin, and its interim heads back, until the response has begun.
-async fn begin(
+pub(super) async fn begin<B>(
     send: &mut SendHalf,
     head: Box<head::Request>,
-    body: Progress,
+    body: Option<B>,
     upstream: &Upstream,
-) -> Result<Response<OriginBody>, ServeError> {
+) -> Result<Response, ServeError>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+{
     let mut pending = upstream.request(head, body).await?;
     loop {
         match pending.next().await? {
@@ -158,21 +227,19 @@ async fn begin(
 }
 
 /// Sends a response that is not a switch.
-async fn respond(
+pub(super) async fn respond(
     send: &mut SendHalf,
-    response: Response<OriginBody>,
+    head: head::Response,
+    body: impl Body<Data = Bytes, Error = OriginError>,
     record: &mut Record<'_>,
 ) -> Result<(), ServeError> {
-    let (parts, body) = response.into_parts();
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(OriginError::Invalid("the origin switches protocols unasked").into());
     }
-    record.status(parts.status);
-    let head = head::Response {
-        status: parts.status,
-        fields: parts.headers,
-        end: body.is_end_stream(),
-    };
+    record.status(head.status);
+    if let Some(tap) = record.tap() {
+        tap.response(&head);
+    }
     // A small body goes behind the head.
     let small = body.size_hint().exact().filter(|len| *len < SMALL as u64);
     let mut bytes = BytesMut::with_capacity(512 + small.unwrap_or_default() as usize);
@@ -182,18 +249,23 @@ async fn respond(
         send.finish();
         return Ok(());
     }
-    record.sent = send::send(bytes, body, send)
-        .await
-        .map_err(|error| match error {
-            SendError::Body(error) => ServeError::Origin(error),
-            SendError::Write(error) => error.into(),
-            SendError::Trailers(error) => error.into(),
-        })?;
+    let sent = match record.tap() {
+        None => send::send(bytes, pin!(body), send).await,
+        Some(tap) => {
+            let body = Tapped::new(Box::pin(body), tap.clone(), Of::Origin);
+            Box::pin(send::send(bytes, pin!(body), send)).await
+        }
+    };
+    record.sent = sent.map_err(|error| match error {
+        SendError::Body(error) => ServeError::Origin(error),
+        SendError::Write(error) => error.into(),
+        SendError::Trailers(error) => error.into(),
+    })?;
     Ok(())
 }
 
 /// Serves a request that wants to switch protocols.
-async fn switch(
+pub(super) async fn switch(
     send: &mut SendHalf,
     parts: Parts,
     head: Box<head::Request>,
@@ -202,7 +274,9 @@ async fn switch(
 ) -> Result<(), ServeError> {
     let answer = timeout(to.tunnel.origin_timeout, to.upstream.upgrade(head)).await;
     let (fields, raw) = match answer.map_err(|_| OriginError::Timeout)?? {
-        Answer::Response(response) => return respond(send, response, record).await,
+        Answer::Response(Response { head, body }) => {
+            return respond(send, head, body, record).await;
+        }
         Answer::Switched(fields, raw) => (fields, raw),
     };
     record.status(StatusCode::SWITCHING_PROTOCOLS);
@@ -211,13 +285,18 @@ async fn switch(
         fields,
         end: false,
     };
+    if let Some(tap) = record.tap() {
+        tap.switched(&head);
+    }
     let mut bytes = BytesMut::new();
     frame::put_response(&mut bytes, &head)?;
     send.write(&mut [bytes.freeze()]).await?;
     let (cut, registration) = AbortHandle::new_pair();
     let source = QuicSource::new(parts.into_raw());
     let source = Watched::new(source, to.account.watch(None, &cut));
-    let carried = Abortable::new(raw.carry((source, send)), registration).await;
+    let source = TappedSource::new(source, record.tap(), Of::Visitor);
+    let carried = raw.carry((source, send), record.tap());
+    let carried = Abortable::new(carried, registration).await;
     let (received, sent) = carried
         .map_err(|_| ServeError::Stalled)?
         .map_err(ServeError::Raw)?;
@@ -227,7 +306,7 @@ async fn switch(
 
 impl Agent {
     fn tunnel_of(&self, head: &head::Request) -> Option<(&Tunnel, &Upstream)> {
-        let tunnels = self.config.tunnels.iter().zip(&self.upstreams);
+        let tunnels = self.config.tunnels.iter().zip(self.upstreams.iter());
         tunnels
             .into_iter()
             .find(|(tunnel, _)| tunnel.id == head.tunnel)
@@ -236,7 +315,7 @@ impl Agent {
 
 /// Why an exchange was not served to its end.
 #[derive(Debug, Error)]
-enum ServeError {
+pub(super) enum ServeError {
     #[error("the visitor left")]
     VisitorLeft,
     #[error(transparent)]
@@ -293,9 +372,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// What is told of one request, if anybody listens.
-struct Record<'a> {
+pub(super) struct Record<'a> {
     agent: &'a Agent,
     request: Option<Box<Request>>,
+    /// What is kept of the whole exchange.
+    open: Option<Open>,
     since: Instant,
     received: u64,
     sent: u64,
@@ -303,12 +384,11 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     fn start(agent: &'a Agent, tunnel: &Tunnel, head: &head::Request) -> Self {
-        let wanted = agent.status.wants_request();
+        let since = Instant::now();
+        let wanted = agent.status.wants_request(since);
         let request = wanted.then(|| {
-            let id = head
-                .fields
-                .get("x-request-id")
-                .and_then(|id| id.to_str().ok());
+            let id = head.fields.get("x-request-id");
+            let id = id.and_then(|id| str::from_utf8(id).ok());
             Box::new(Request {
                 id: id.unwrap_or_default().to_owned(),
                 tunnel: tunnel.label.clone(),
@@ -320,14 +400,33 @@ impl<'a> Record<'a> {
                 received: declared_length(&head.fields).unwrap_or_default(),
                 sent: 0,
                 outcome: Outcome::Done,
+                webhook: None,
             })
         });
+        let capture = agent.status.capture();
+        let open =
+            capture.and_then(|capture| capture.begin(head, &tunnel.label, || agent.status.rtt()));
         Self {
             agent,
             request,
-            since: Instant::now(),
+            open,
+            since,
             received: 0,
             sent: 0,
+        }
+    }
+
+    pub(super) fn tap(&self) -> Option<&Tap> {
+        self.open.as_ref().map(Open::tap)
+    }
+
+    /// What is known of it as a webhook.
+    pub(super) fn webhook(&mut self, seen: Option<Seen>) {
+        if let (Some(tap), Some(seen)) = (self.tap(), &seen) {
+            tap.webhook(seen);
+        }
+        if let Some(request) = &mut self.request {
+            request.webhook = seen;
         }
     }
 
@@ -338,6 +437,12 @@ impl<'a> Record<'a> {
     }
 
     fn end(self, result: Result<(), Outcome>) {
+        if let Some(open) = &self.open {
+            open.end(match result {
+                Ok(()) => Outcome::Done.word(),
+                Err(outcome) => outcome.word(),
+            });
+        }
         let Some(mut request) = self.request else {
             let failed = matches!(result, Err(Outcome::Failed(_)));
             return self.agent.status.count(failed);

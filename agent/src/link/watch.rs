@@ -6,6 +6,11 @@
 //! is no route at all, nothing is reported: there is nowhere to move to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::news::News;
 
 /// Where the way to the relay begins, as last seen.
 #[derive(Debug)]
@@ -13,6 +18,7 @@ pub(super) struct Watch<F = fn(SocketAddr) -> Option<IpAddr>> {
     relay: SocketAddr,
     last: Option<IpAddr>,
     look: F,
+    news: News,
 }
 
 impl Watch {
@@ -28,11 +34,24 @@ impl<F: FnMut(SocketAddr) -> Option<IpAddr>> Watch<F> {
             relay,
             last: look(relay),
             look,
+            news: News::subscribe(),
         }
     }
 
-    /// The address until now and the new one, if it has changed.
-    pub(super) fn change(&mut self) -> Option<(IpAddr, IpAddr)> {
+    /// Waits for a change; gives the address until now and the new one. Safe to drop.
+    pub(super) async fn changed(&mut self) -> (IpAddr, IpAddr) {
+        loop {
+            // The system's word makes it fast; looking all the same makes it sure.
+            drop(timeout(LOOK, self.news.any()).await);
+            if let Some(change) = self.change() {
+                return change;
+            }
+            // Routes of others change, too, and sometimes many at once.
+            sleep(REST).await;
+        }
+    }
+
+    fn change(&mut self) -> Option<(IpAddr, IpAddr)> {
         let now = (self.look)(self.relay)?;
         let before = self.last.replace(now)?;
         (before != now).then_some((before, now))
@@ -50,12 +69,21 @@ fn source(relay: SocketAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
+/// Between two looks at the least.
+const REST: Duration = Duration::from_millis(20);
+/// How often to look where the system says nothing.
+const LOOK: Duration = if cfg!(target_os = "linux") {
+    Duration::from_secs(1)
+} else {
+    Duration::from_millis(300)
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_change_is_reported_once_and_no_route_is_no_change() {
+    #[tokio::test]
+    async fn each_change_is_reported_once_and_no_route_is_no_change() {
         let [home, phone] = ["192.0.2.1", "198.51.100.7"].map(|ip| ip.parse::<IpAddr>().unwrap());
         let seen = [
             Some(home),

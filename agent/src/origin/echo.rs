@@ -4,30 +4,44 @@ use std::fmt::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use adit_shared::wire::fields::{FieldsMut, Name};
 use adit_shared::wire::head;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Response};
+use http::header::HeaderValue;
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 
+use super::{OriginBody, OriginError, Response};
+
 /// Answers any request: the head as text, an empty line, then the request's own body.
-pub fn answer<B>(head: &head::Request, body: B) -> Response<Echo>
+///
+/// # Errors
+///
+/// None in fact: what it says is within the limits.
+pub fn answer<B>(request: &head::Request, body: Option<B>) -> Result<Response, OriginError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let start = (head.method != Method::HEAD).then(|| describe(head).into());
-    let body = (start.is_some() && !head.end).then(|| body.map_err(Into::into).boxed_unsync());
-    let mut response = Response::new(Echo { start, body });
-    let fields = response.headers_mut();
-    fields.insert(
+    let start = (request.method != Method::HEAD).then(|| describe(request).into());
+    let body = body.filter(|_| start.is_some() && !request.end);
+    let body = body.map(|body| body.map_err(Into::into).boxed_unsync());
+    let body = Echo { start, body };
+    let mut fields = FieldsMut::default();
+    fields.put(
         CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+        &HeaderValue::from_static("text/plain; charset=utf-8"),
+    )?;
+    fields.put(CACHE_CONTROL, &HeaderValue::from_static("no-store"))?;
+    let head = head::Response {
+        status: StatusCode::OK,
+        fields: fields.take(),
+        end: body.is_end_stream(),
+    };
+    let body = OriginBody::Echo(body);
+    Ok(Response { head, body })
 }
 
 fn describe(head: &head::Request) -> String {
@@ -36,11 +50,11 @@ fn describe(head: &head::Request) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{} {}\nhost: {authority}", head.method, head.target);
     for (name, value) in &head.fields {
-        let _ = writeln!(
-            text,
-            "{name}: {}",
-            String::from_utf8_lossy(value.as_bytes())
+        let (name, value) = (
+            String::from_utf8_lossy(name),
+            String::from_utf8_lossy(value),
         );
+        let _ = writeln!(text, "{name}: {value}");
     }
     text.push('\n');
     text
@@ -85,3 +99,6 @@ impl Body for Echo {
         }
     }
 }
+
+const CONTENT_TYPE: Name = Name::new("content-type");
+const CACHE_CONTROL: Name = Name::new("cache-control");

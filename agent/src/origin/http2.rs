@@ -1,26 +1,29 @@
 //! One request and its response over HTTP/2, on a connection that all requests share.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use adit_shared::body::h2::{self as body, FromH2};
 use adit_shared::hop;
+use adit_shared::pace::{Least, Pace};
 use adit_shared::task::Tasks;
+use adit_shared::wire::fields::{Fields, MAX_HEAD};
 use adit_shared::wire::head;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable};
 use h2::Ping;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::uri::{Authority, Scheme, Uri};
-use http::{Request, Response, Version};
+use http::{Request, Version};
 use http_body::Body;
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span};
 
 use super::dial::{Dialer, Io};
-use super::{Next, OriginBody, OriginError};
+use super::{Next, OriginBody, OriginError, Response};
 
 /// The one connection that requests share, once there is one.
 #[derive(Debug, Default)]
@@ -88,7 +91,7 @@ impl Shared {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(head::MAX_HEAD as u32)
+            .max_header_list_size(MAX_HEAD as u32)
             .max_send_buffer_size(SEND_BUFFER);
         let (sender, mut connection) = match timeout(HANDSHAKE, builder.handshake(io)).await {
             Ok(handshake) => handshake.map_err(OriginError::Http2)?,
@@ -101,14 +104,23 @@ impl Shared {
             kept.generation
         };
         let (ping, kept) = (connection.ping_pong(), self.kept.clone());
+        let stop = tasks.clone();
         tasks.spawn(Span::none(), async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = &mut connection => Some(ended),
+                () = stop.stopped() => None,
+            };
+            // The origin may speak otherwise when it is back. And what is kept keeps the connection,
+            // which ends by itself once the requests in flight have.
+            lock(&kept).forget(generation);
+            let ended = match ended {
+                Some(ended) => ended,
+                None => connection.await,
+            };
+            if let Err(error) = ended {
                 tracing::debug!(side = "origin", %error, "connection ended");
-            }
-            // The origin may speak otherwise when it is back.
-            let mut kept = lock(&kept);
-            if kept.generation == generation {
-                kept.sender = None;
             }
         });
         // What the origin allows is known once it has answered anything.
@@ -116,6 +128,15 @@ impl Shared {
             drop(timeout(HANDSHAKE, ping.ping(Ping::opaque())).await);
         }
         sender.ready().await.map_err(OriginError::Http2)
+    }
+}
+
+impl Kept {
+    /// Gives up the connection with this number, if it is still the one.
+    fn forget(&mut self, generation: u64) {
+        if self.generation == generation {
+            self.sender = None;
+        }
     }
 }
 
@@ -138,21 +159,21 @@ impl Pending {
     /// [`OriginError`].
     pub fn send<B>(
         mut sender: SendRequest<Bytes>,
-        head: Box<head::Request>,
-        body: B,
+        head: &head::Request,
+        body: Option<B>,
         tasks: &Tasks,
     ) -> Result<Self, OriginError>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Send,
     {
-        let end = head.end;
         let (response, mut send) = sender
-            .send_request(build(head)?, end)
+            .send_request(build(head)?, body.is_none())
             .map_err(OriginError::Http2)?;
-        let upload = (!end).then(|| {
+        let upload = body.map(|body| {
             let (abort, registration) = AbortHandle::new_pair();
-            let work = async move { drop(body::send(body, &mut send).await) };
+            let work =
+                async move { drop(body::send(body, &mut send, Pace::new(Least::NOTHING)).await) };
             let work = Abortable::new(work.in_current_span(), registration);
             tasks.spawn(Span::none(), async move {
                 // Given up or not, there is nobody to tell.
@@ -172,31 +193,40 @@ impl Pending {
         let next = poll_fn(|cx| {
             if let Poll::Ready(Some(Ok(head))) = self.response.poll_informational(cx) {
                 let (parts, ()) = head.into_parts();
-                return Poll::Ready(Ok(Err(head::Response {
-                    status: parts.status,
-                    fields: parts.headers,
-                    end: false,
-                })));
+                return Poll::Ready(Ok(Err(parts)));
             }
             std::pin::Pin::new(&mut self.response).poll(cx).map_ok(Ok)
         });
         let response = match next.await.map_err(OriginError::Http2)? {
             Ok(response) => response,
-            Err(interim) => return Ok(Next::Interim(interim)),
+            Err(parts) => return Ok(Next::Interim(head_of(parts, false)?)),
         };
-        let (mut parts, recv) = response.into_parts();
-        hop::strip(&mut parts.headers);
+        let (parts, recv) = response.into_parts();
         let body = Streamed {
             body: FromH2::new(recv),
             _upload: self.upload.take(),
         };
-        let response = Response::from_parts(parts, OriginBody::Http2(body));
-        Ok(Next::Response(response))
+        let head = head_of(parts, body.is_end_stream())?;
+        let body = OriginBody::Http2(body);
+        Ok(Next::Response(Response { head, body }))
     }
 }
 
+/// The head of a response as it travels on.
+pub(super) fn head_of(
+    mut parts: http::response::Parts,
+    end: bool,
+) -> Result<head::Response, OriginError> {
+    hop::strip(&mut parts.headers);
+    Ok(head::Response {
+        status: parts.status,
+        fields: Fields::try_from(&parts.headers)?,
+        end,
+    })
+}
+
 /// The request as HTTP/2 says it.
-pub(super) fn build(head: Box<head::Request>) -> Result<Request<()>, OriginError> {
+pub(super) fn build(head: &head::Request) -> Result<Request<()>, OriginError> {
     let authority = Authority::from_maybe_shared(Bytes::copy_from_slice(head.authority.as_bytes()));
     let authority = authority.map_err(|_| OriginError::Request)?;
     let mut uri = http::uri::Parts::default();
@@ -206,12 +236,12 @@ pub(super) fn build(head: Box<head::Request>) -> Result<Request<()>, OriginError
         Scheme::HTTP
     });
     uri.authority = Some(authority);
-    uri.path_and_query = Some(head.target);
+    uri.path_and_query = Some(head.target.clone());
     let mut request = Request::new(());
     *request.version_mut() = Version::HTTP_2;
-    *request.method_mut() = head.method;
+    *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| OriginError::Request)?;
-    *request.headers_mut() = head.fields;
+    *request.headers_mut() = head.fields.to_map();
     Ok(request)
 }
 

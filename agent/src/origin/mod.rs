@@ -20,9 +20,9 @@ use std::task::{Context, Poll};
 
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Reset;
+use adit_shared::wire::fields::HeadTooLarge;
 use adit_shared::wire::head;
 use bytes::Bytes;
-use http::Response;
 use http::header::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
@@ -90,7 +90,8 @@ impl Upstream {
         })))
     }
 
-    /// Begins a request. What comes back is told by [`Pending::next`].
+    /// Begins a request; one whose head says that nothing follows it has no `body`. What comes back is told by
+    /// [`Pending::next`].
     ///
     /// What happens rarely is boxed, so that the future of every request stays small: it is moved
     /// several times until it runs.
@@ -103,7 +104,7 @@ impl Upstream {
     pub async fn request<B>(
         &self,
         mut head: Box<head::Request>,
-        body: B,
+        body: Option<B>,
     ) -> Result<Pending<'_, B>, OriginError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -120,8 +121,7 @@ impl Upstream {
             always_h2,
         } = &inner.kind
         else {
-            let answer = echo::answer(&head, body).map(OriginBody::Echo);
-            return Ok(Pending::Echo(Some(answer)));
+            return Ok(Pending::Echo(Some(echo::answer(&head, body)?)));
         };
         let origin = Origin {
             dialer,
@@ -130,7 +130,7 @@ impl Upstream {
         };
         if *always_h2 || shared.is_open() {
             let sender = Box::pin(shared.sender(dialer, &inner.tasks)).await?;
-            return http2::Pending::send(sender, head, body, &inner.tasks).map(Pending::Http2);
+            return http2::Pending::send(sender, &head, body, &inner.tasks).map(Pending::Http2);
         }
         if let Some(kept) = pool.take() {
             let pending = http1::Pending::new(kept, head, None, body)?;
@@ -139,7 +139,7 @@ impl Upstream {
         let fresh = Box::pin(dialer.dial()).await?;
         if fresh.is_h2 {
             let sender = Box::pin(shared.adopt(fresh.io, &inner.tasks)).await?;
-            return http2::Pending::send(sender, head, body, &inner.tasks).map(Pending::Http2);
+            return http2::Pending::send(sender, &head, body, &inner.tasks).map(Pending::Http2);
         }
         let fresh = Connection::new(fresh.io);
         let pending = http1::Pending::new(fresh, head, None, body)?;
@@ -181,8 +181,8 @@ impl Upstream {
             }
             Kind::Echo => {
                 head.protocol = None;
-                let response = echo::answer(&head, http_body_util::Empty::new());
-                Ok(upgrade::Answer::Response(response.map(OriginBody::Echo)))
+                let response = echo::answer(&head, None::<http_body_util::Empty<Bytes>>)?;
+                Ok(upgrade::Answer::Response(response))
             }
         }
     }
@@ -208,7 +208,7 @@ pub enum Pending<'a, B> {
     /// Over HTTP/2.
     Http2(http2::Pending),
     /// To the built-in origin, which has answered.
-    Echo(Option<Response<OriginBody>>),
+    Echo(Option<Response>),
 }
 
 /// What an origin says next.
@@ -221,7 +221,7 @@ pub enum Next {
     /// A 1xx head; more comes.
     Interim(head::Response),
     /// The response; nothing comes after it.
-    Response(Response<OriginBody>),
+    Response(Response),
 }
 
 impl<B> Pending<'_, B>
@@ -243,6 +243,15 @@ where
                 .ok_or(OriginError::Invalid("the built-in origin answers once")),
         }
     }
+}
+
+/// An origin's response.
+#[derive(Debug)]
+pub struct Response {
+    /// Its head, as it travels on.
+    pub head: head::Response,
+    /// Its body.
+    pub body: OriginBody,
 }
 
 /// The body of an origin's response.
@@ -313,6 +322,9 @@ pub enum OriginError {
     /// It answered something that HTTP does not allow.
     #[error("{0}")]
     Invalid(&'static str),
+    /// Its head or trailers are above the protocol's limits.
+    #[error("the origin's head is too large for the tunnel")]
+    Head(#[from] HeadTooLarge),
     /// The visitor's request ended too early.
     #[error("the request ended too early")]
     Request,
@@ -323,7 +335,7 @@ impl OriginError {
     pub fn code(&self) -> Reset {
         match self {
             Self::Connect(_) => Reset::OriginRefused,
-            Self::Tls(_) | Self::Invalid(_) => Reset::OriginInvalid,
+            Self::Tls(_) | Self::Invalid(_) | Self::Head(_) => Reset::OriginInvalid,
             Self::Timeout => Reset::OriginTimeout,
             Self::Request => Reset::VisitorReset,
             Self::Http1(_) => Reset::OriginReset,

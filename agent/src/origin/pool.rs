@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use adit_shared::task::Tasks;
-use http::HeaderMap;
 use tracing::Span;
 
 use super::http1::connection::Connection;
@@ -16,7 +15,7 @@ pub struct Pool(Arc<Mutex<VecDeque<Idle>>>);
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     until: Instant,
 }
 
@@ -42,7 +41,7 @@ impl Pool {
     }
 
     /// The connection that was used last, if there is one.
-    pub fn take(&self) -> Option<Connection> {
+    pub fn take(&self) -> Option<Box<Connection>> {
         let mut idle = lock(&self.0);
         let now = Instant::now();
         while let Some(mut last) = idle.pop_back() {
@@ -54,7 +53,7 @@ impl Pool {
     }
 
     /// Gives a connection back whose response was read to its end. It may wait for as long as `keep`.
-    pub fn give(&self, connection: Connection, keep: Duration) {
+    pub fn give(&self, connection: Box<Connection>, keep: Duration) {
         let mut idle = lock(&self.0);
         if idle.len() >= MOST {
             idle.pop_front();
@@ -72,12 +71,10 @@ impl Idle {
     }
 }
 
-/// How long a connection may wait: a second less than the origin says it keeps it, so that no
-/// request meets its closing.
-pub fn keep(fields: &HeaderMap) -> Duration {
-    let said = fields
-        .get("keep-alive")
-        .and_then(|value| value.to_str().ok());
+/// How long a connection may wait whose origin says this in `Keep-Alive`: a second less than the origin
+/// keeps it, so that no request meets its closing.
+pub fn keep(said: Option<&[u8]>) -> Duration {
+    let said = said.and_then(|text| str::from_utf8(text).ok());
     let seconds = said.and_then(|text| {
         let timeout = text
             .split(',')
@@ -106,15 +103,11 @@ mod tests {
 
     #[test]
     fn a_connection_is_kept_a_little_shorter_than_the_origin_says() {
-        let kept = |value: &'static str| {
-            let mut fields = HeaderMap::new();
-            fields.insert("keep-alive", value.parse().unwrap());
-            keep(&fields)
-        };
+        let kept = |value: &str| keep(Some(value.as_bytes()));
         assert_eq!(kept("timeout=5"), Duration::from_secs(4));
         assert_eq!(kept("max=100, timeout=1"), Duration::ZERO);
         assert_eq!(kept("timeout=600"), KEEP);
         assert_eq!(kept("timeout=x"), KEEP);
-        assert_eq!(keep(&HeaderMap::new()), KEEP);
+        assert_eq!(keep(None), KEEP);
     }
 }

@@ -1,13 +1,19 @@
 //! What happens to an agent.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use adit_shared::quic::Transport;
+use adit_shared::webhook::Seen;
 use http::Method;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// With one of several relays, something that happens with each alone. With a single relay the event
+    /// stands by itself.
+    At(Arc<str>, Box<Self>),
     /// The relay serves a tunnel from now on.
     Online {
         /// The label of the tunnel.
@@ -35,12 +41,50 @@ pub enum Event {
         /// Why, in words for people, with what they can do.
         message: String,
     },
+    /// What the relay keeps of a tunnel while nobody can serve it.
+    Inbox {
+        /// The label of the tunnel.
+        tunnel: String,
+        /// Whether it keeps anything.
+        open: bool,
+        /// How many requests wait to be delivered.
+        waiting: u64,
+        /// How many were tried too often.
+        dead: u64,
+        /// Why it keeps nothing, in words for people.
+        message: String,
+    },
     /// The session goes on from another address of ours.
     Migrated {
         /// Our address until now.
         from: SocketAddr,
         /// Our address from now on.
         to: SocketAddr,
+        /// How long nothing came through meanwhile.
+        stalled: Duration,
+        /// How many exchanges were cut meanwhile.
+        lost: u64,
+    },
+    /// The relay does not answer any more; exchanges wait.
+    Silent,
+    /// The relay is heard again on the same connection, and exchanges go on.
+    Resumed {
+        /// How long nothing came through.
+        stalled: Duration,
+        /// How many exchanges were cut meanwhile.
+        lost: u64,
+    },
+    /// A connection was lost with exchanges on it.
+    Lost {
+        /// How many they were.
+        exchanges: u64,
+    },
+    /// The session goes over another transport, or began over TCP.
+    Transport {
+        /// Which it is now.
+        transport: Transport,
+        /// Whether it was another before.
+        moved: bool,
     },
     /// An exchange ended.
     Request(Request),
@@ -62,6 +106,36 @@ pub enum Event {
         /// The origin, in words for people.
         origin: String,
     },
+}
+
+impl Event {
+    /// The event itself, and with which of several relays it happened.
+    pub fn parts(&self) -> (Option<&str>, &Self) {
+        match self {
+            Self::At(relay, event) => (Some(relay), event),
+            event => (None, event),
+        }
+    }
+
+    /// Whether a session with a relay that comes after it is another one.
+    pub(crate) fn may_end_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Offline { .. } | Self::RelayDraining | Self::Silent
+        )
+    }
+
+    /// Whether it happens with each relay alone.
+    pub(super) fn is_of_a_relay(&self) -> bool {
+        !matches!(
+            self,
+            Self::At(..)
+                | Self::Request(_)
+                | Self::Draining
+                | Self::OriginDown { .. }
+                | Self::OriginUp { .. }
+        )
+    }
 }
 
 /// One exchange, after its end.
@@ -87,6 +161,8 @@ pub struct Request {
     pub sent: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// What is known of it as a webhook, if it is one.
+    pub webhook: Option<Seen>,
 }
 
 impl Request {
@@ -117,6 +193,17 @@ pub enum Outcome {
     VisitorLeft,
     /// It failed on this side, with the code that the visitor sees, such as `origin-refused`.
     Failed(&'static str),
+}
+
+impl Outcome {
+    /// `done`, `visitor-left`, or the code of the failure.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::VisitorLeft => "visitor-left",
+            Self::Failed(code) => code,
+        }
+    }
 }
 
 /// In bytes.

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use adit_shared::webhook::Seen;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -12,8 +13,10 @@ use super::event::{Event, Outcome, Request};
 /// An event as one line of JSON, without the line's end. A request carries the time when it began,
 /// any other event `now`.
 pub fn line(event: &Event, now: SystemTime) -> String {
+    let (relay, event) = event.parts();
     let line = Line {
         shape: Shape::from(event),
+        relay,
         time: (!matches!(event, Event::Request(_))).then_some(Time(now)),
     };
     // Nothing in a line can fail to be written.
@@ -24,6 +27,9 @@ pub fn line(event: &Event, now: SystemTime) -> String {
 struct Line<'a> {
     #[serde(flatten)]
     shape: Shape<'a>,
+    /// Only when there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<Time>,
 }
@@ -46,9 +52,30 @@ enum Shape<'a> {
         reason: &'a str,
         message: &'a str,
     },
+    Inbox {
+        tunnel: &'a str,
+        open: bool,
+        waiting: u64,
+        dead: u64,
+        message: &'a str,
+    },
     Migrated {
         from: SocketAddr,
         to: SocketAddr,
+        stalled_ms: f64,
+        lost: u64,
+    },
+    Silent,
+    Resumed {
+        stalled_ms: f64,
+        lost: u64,
+    },
+    Lost {
+        exchanges: u64,
+    },
+    Transport {
+        transport: &'a str,
+        moved: bool,
     },
     Request(&'a Request),
     Draining,
@@ -66,6 +93,7 @@ enum Shape<'a> {
 impl<'a> From<&'a Event> for Shape<'a> {
     fn from(event: &'a Event) -> Self {
         match event {
+            Event::At(_, event) => Self::from(&**event),
             Event::Online {
                 tunnel,
                 url,
@@ -90,7 +118,40 @@ impl<'a> From<&'a Event> for Shape<'a> {
                 reason,
                 message,
             },
-            &Event::Migrated { from, to } => Self::Migrated { from, to },
+            Event::Inbox {
+                tunnel,
+                open,
+                waiting,
+                dead,
+                message,
+            } => Self::Inbox {
+                tunnel,
+                open: *open,
+                waiting: *waiting,
+                dead: *dead,
+                message,
+            },
+            &Event::Migrated {
+                from,
+                to,
+                stalled,
+                lost,
+            } => Self::Migrated {
+                from,
+                to,
+                stalled_ms: milliseconds(stalled),
+                lost,
+            },
+            &Event::Lost { exchanges } => Self::Lost { exchanges },
+            &Event::Transport { transport, moved } => Self::Transport {
+                transport: transport.word(),
+                moved,
+            },
+            Event::Silent => Self::Silent,
+            &Event::Resumed { stalled, lost } => Self::Resumed {
+                stalled_ms: milliseconds(stalled),
+                lost,
+            },
             Event::Request(request) => Self::Request(request),
             Event::Draining => Self::Draining,
             Event::RelayDraining => Self::RelayDraining,
@@ -114,6 +175,8 @@ impl Serialize for Request {
             sent: u64,
             outcome: &'a str,
             error: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            webhook: Option<&'a Seen>,
             time: Time,
         }
         let (outcome, error) = match self.outcome {
@@ -132,6 +195,7 @@ impl Serialize for Request {
             sent: self.sent,
             outcome,
             error,
+            webhook: self.webhook.as_ref(),
             time: Time(self.at),
         }
         .serialize(to)
@@ -160,6 +224,7 @@ pub(super) fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use adit_shared::quic::Transport;
     use http::Method;
 
     fn check(event: &Event, expected: &str) {
@@ -195,11 +260,51 @@ mod tests {
             r#"{"event":"refused","tunnel":"echo","reason":"taken","message":"no\nway","time":"TIME"}"#,
         );
         check(
+            &Event::Inbox {
+                tunnel: "web".into(),
+                open: true,
+                waiting: 3,
+                dead: 0,
+                message: String::new(),
+            },
+            r#"{"event":"inbox","tunnel":"web","open":true,"waiting":3,"dead":0,"message":"","time":"TIME"}"#,
+        );
+        check(
             &Event::Migrated {
                 from: "10.0.0.2:4433".parse().unwrap(),
                 to: "[::1]:4434".parse().unwrap(),
+                stalled: Duration::from_millis(212),
+                lost: 0,
             },
-            r#"{"event":"migrated","from":"10.0.0.2:4433","to":"[::1]:4434","time":"TIME"}"#,
+            r#"{"event":"migrated","from":"10.0.0.2:4433","to":"[::1]:4434","stalled_ms":212.0,"lost":0,"time":"TIME"}"#,
+        );
+        check(&Event::Silent, r#"{"event":"silent","time":"TIME"}"#);
+        check(
+            &Event::Resumed {
+                stalled: Duration::from_millis(5120),
+                lost: 1,
+            },
+            r#"{"event":"resumed","stalled_ms":5120.0,"lost":1,"time":"TIME"}"#,
+        );
+        check(
+            &Event::Lost { exchanges: 3 },
+            r#"{"event":"lost","exchanges":3,"time":"TIME"}"#,
+        );
+        let refused = Event::Refused {
+            tunnel: "echo".into(),
+            reason: "taken",
+            message: "no".into(),
+        };
+        check(
+            &Event::At("b.test".into(), Box::new(refused)),
+            r#"{"event":"refused","tunnel":"echo","reason":"taken","message":"no","relay":"b.test","time":"TIME"}"#,
+        );
+        check(
+            &Event::Transport {
+                transport: Transport::Tcp,
+                moved: true,
+            },
+            r#"{"event":"transport","transport":"tcp","moved":true,"time":"TIME"}"#,
         );
         check(&Event::Draining, r#"{"event":"draining","time":"TIME"}"#);
         check(
@@ -235,11 +340,24 @@ mod tests {
             received: 10,
             sent: 20,
             outcome: Outcome::Done,
+            webhook: None,
         };
         check(
             &Event::Request(request.clone()),
             r#"{"event":"request","id":"r1","tunnel":"web","method":"POST","path":"/hook\u001b","status":200,"ms":1.234,"received":10,"sent":20,"outcome":"done","error":null,"time":"1970-01-01T00:00:00.000Z"}"#,
         );
+        let github = adit_shared::webhook::provider("github").unwrap();
+        request.webhook = Some(Seen {
+            event: Some("push".into()),
+            id: Some("72d3".into()),
+            verified: Some(true),
+            ..Seen::new(github)
+        });
+        check(
+            &Event::Request(request.clone()),
+            r#"{"event":"request","id":"r1","tunnel":"web","method":"POST","path":"/hook\u001b","status":200,"ms":1.234,"received":10,"sent":20,"outcome":"done","error":null,"webhook":{"provider":"github","event":"push","id":"72d3","verified":true,"why":null,"attempt":1},"time":"1970-01-01T00:00:00.000Z"}"#,
+        );
+        request.webhook = None;
         request.status = None;
         request.outcome = Outcome::Failed("origin-refused");
         check(

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use adit_shared::quic::Transport;
+use adit_shared::webhook::Seen;
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -21,9 +23,10 @@ pub(super) struct Human {
     view: View,
     status: Status,
     zone: TimeZone,
-    /// The URL of each tunnel that was said.
-    urls: HashMap<String, String>,
-    session: String,
+    /// The URL that was said of each relay and tunnel; the relay is empty when there is only one.
+    urls: HashMap<(String, String), String>,
+    /// The session with each relay.
+    sessions: HashMap<String, String>,
 }
 
 impl Human {
@@ -33,18 +36,31 @@ impl Human {
             status,
             zone,
             urls: HashMap::new(),
-            session: String::new(),
+            sessions: HashMap::new(),
         }
     }
 
     pub(super) fn say(&mut self, event: &Event, to: &mut Text) {
+        let (relay, event) = event.parts();
+        let relay = relay.unwrap_or_default();
+        let of = of(relay);
+        if event.may_end_session() {
+            // The session that comes next is new, even if a relay that was restarted calls it the same.
+            self.sessions.remove(relay);
+        }
         match event {
+            // It is taken apart above.
+            Event::At(..) => {}
             Event::Online {
                 tunnel,
                 url,
                 urls,
                 session,
-            } => self.online(tunnel, url, urls, session, to),
+            } => {
+                let last = self.sessions.insert(relay.to_owned(), session.clone());
+                let is_new = last.as_ref() != Some(session);
+                self.online(relay, tunnel, is_new, urls, url, to);
+            }
             Event::Offline { reason, retry_in } => {
                 let next = match retry_in {
                     Some(Duration::ZERO) => "; trying again now".to_owned(),
@@ -53,7 +69,7 @@ impl Human {
                 };
                 to.err(&life(
                     AnsiColor::Yellow,
-                    &format!("offline: {}{next}", words(reason)),
+                    &format!("{of}offline: {}{next}", words(reason)),
                 ));
             }
             // The whole session: that is said as the reason of the end.
@@ -62,12 +78,81 @@ impl Human {
                 tunnel, message, ..
             } => to.err(&life(
                 AnsiColor::Red,
-                &format!("refused {}: {}", words(tunnel), words(message)),
+                &format!("{of}refused {}: {}", words(tunnel), words(message)),
             )),
-            Event::Migrated { from, to: now } => to.err(&life(
+            Event::Inbox {
+                open: true,
+                waiting,
+                dead,
+                ..
+            } => {
+                let dead = match dead {
+                    0 => String::new(),
+                    dead => format!(", {dead} given up (relay inbox list)"),
+                };
+                to.err(&life(
+                    AnsiColor::Green,
+                    &format!("{of}inbox open: {waiting} waiting{dead}"),
+                ));
+            }
+            Event::Inbox { message, .. } => to.err(&life(
+                AnsiColor::Red,
+                &format!("{of}no inbox: {}", words(message)),
+            )),
+            Event::Migrated {
+                from,
+                to: now,
+                stalled,
+                lost,
+            } => to.err(&life(
                 AnsiColor::Cyan,
-                &format!("the network changed ({from} to {now}); requests in flight go on"),
+                &format!(
+                    "{of}moved from {} to {}, {}, {lost} lost",
+                    from.ip(),
+                    now.ip(),
+                    brief(*stalled)
+                ),
             )),
+            Event::Silent => to.err(&life(
+                AnsiColor::Yellow,
+                &format!(
+                    "{of}the relay does not answer; what is in flight waits, and another way is looked for"
+                ),
+            )),
+            Event::Resumed { stalled, lost } => to.err(&life(
+                AnsiColor::Green,
+                &format!(
+                    "{of}the relay is heard again after {}, {lost} lost",
+                    brief(*stalled)
+                ),
+            )),
+            Event::Lost { exchanges } => {
+                let requests = if *exchanges == 1 {
+                    "request"
+                } else {
+                    "requests"
+                };
+                to.err(&life(
+                    AnsiColor::Red,
+                    &format!(
+                        "{of}{exchanges} {requests} lost with the connection; the relay sends those again that it may"
+                    ),
+                ));
+            }
+            Event::Transport { transport, moved } => {
+                let (color, text) = match (transport, moved) {
+                    (Transport::Udp, _) => (AnsiColor::Green, "back on UDP"),
+                    (Transport::Tcp, true) => (
+                        AnsiColor::Yellow,
+                        "UDP is blocked here: going on over TCP; requests in flight go on",
+                    ),
+                    (Transport::Tcp, false) => (
+                        AnsiColor::Yellow,
+                        "UDP is blocked here: going over TCP until it is not",
+                    ),
+                };
+                to.err(&life(color, &format!("{of}{text}")));
+            }
             Event::Request(request) => to.err(&self.request(request)),
             Event::Draining => to.err(&life(
                 AnsiColor::Yellow,
@@ -75,7 +160,7 @@ impl Human {
             )),
             Event::RelayDraining => to.err(&life(
                 AnsiColor::Yellow,
-                "the relay is going away for a moment; connecting anew",
+                &format!("{of}the relay is going away for a moment; connecting anew"),
             )),
             Event::OriginDown { origin, .. } => to.err(&life(
                 AnsiColor::Yellow,
@@ -88,18 +173,32 @@ impl Human {
         }
     }
 
-    fn online(&mut self, tunnel: &str, url: &str, urls: &[String], session: &str, to: &mut Text) {
-        let is_new_session = self.session != session;
-        session.clone_into(&mut self.session);
-        if self.urls.get(tunnel).is_some_and(|said| said == url) {
-            if is_new_session {
-                let path = self.path();
-                to.err(&life(AnsiColor::Green, &format!("online again: {path}")));
+    fn online(
+        &mut self,
+        relay: &str,
+        tunnel: &str,
+        is_new_session: bool,
+        urls: &[String],
+        url: &str,
+        to: &mut Text,
+    ) {
+        let is_first = self.urls.is_empty();
+        let is_said = self.urls.values().any(|said| said == url);
+        let key = (relay.to_owned(), tunnel.to_owned());
+        let last = self.urls.insert(key, url.to_owned());
+        let is_again = last.as_deref() == Some(url);
+        if is_said {
+            // Relays that share a domain have the same URLs.
+            if is_new_session || !is_again {
+                let (of, path) = (of(relay), self.path(relay));
+                let again = if is_again { "again" } else { "too" };
+                to.err(&life(
+                    AnsiColor::Green,
+                    &format!("{of}online {again}: {path}"),
+                ));
             }
             return;
         }
-        let is_first = self.urls.is_empty();
-        self.urls.insert(tunnel.to_owned(), url.to_owned());
         to.out(&words(url));
         let origin = self.origin(tunnel);
         let shown = origin.map_or_else(|| words(tunnel).into_owned(), Origin::to_string);
@@ -107,9 +206,12 @@ impl Human {
             let line = format!(
                 "online: {} forwards to {shown}, {}",
                 words(url),
-                self.path()
+                self.path(relay)
             );
             to.err(&life(AnsiColor::Green, &line));
+            if let Some(inspect) = self.view.inspect.filter(|_| is_first) {
+                to.err(&format!("inspector: http://{inspect}"));
+            }
             if let Some(command) = self.suggest(origin, url, urls) {
                 to.err(&format!("try: {command}"));
             }
@@ -126,7 +228,7 @@ impl Human {
         }
         row("forwards to", &shown);
         if is_new_session {
-            row("relay", self.path().trim_start_matches("relay "));
+            row("relay", self.path(relay).trim_start_matches("relay "));
         }
         if let Some(inspect) = self.view.inspect.filter(|_| is_first) {
             row("inspector", &format!("http://{inspect}"));
@@ -142,16 +244,30 @@ impl Human {
     }
 
     /// Over which relay we are online, and how far it is.
-    fn path(&self) -> String {
+    fn path(&self, relay: &str) -> String {
         let now = self.status.snapshot();
-        let mut text = format!("relay {}", self.view.relay);
-        if let Some(address) = now.relay {
+        let (name, address, rtt, transport) = match now.relays.iter().find(|one| one.name == relay)
+        {
+            Some(one) => (one.name.clone(), one.address, one.rtt, one.transport),
+            None => (
+                self.view.relay.to_string(),
+                now.relay,
+                now.rtt,
+                now.transport,
+            ),
+        };
+        let mut text = format!("relay {name}");
+        if let Some(address) = address {
             text.push_str(&format!(" at {address}"));
         }
-        if let Some(rtt) = now.rtt {
+        if let Some(rtt) = rtt {
             text.push_str(&format!(", {}", brief(rtt)));
         }
-        text.push_str(&format!(", session {}", words(&self.session)));
+        if transport == Some(Transport::Tcp) {
+            text.push_str(", over TCP");
+        }
+        let session = self.sessions.get(relay).map_or("", String::as_str);
+        text.push_str(&format!(", session {}", words(session)));
         text
     }
 
@@ -201,6 +317,9 @@ impl Human {
             Outcome::VisitorLeft => line.push_str(&format!("  {YELLOW}visitor left{YELLOW:#}")),
             Outcome::Failed(code) => line.push_str(&format!("  {RED}{code}{RED:#}")),
         }
+        if let Some(webhook) = &request.webhook {
+            line.push_str(&seen(webhook));
+        }
         if self.view.origins.len() > 1 {
             let tunnel = words(&request.tunnel);
             line.push_str(&format!("  {DIM}{tunnel}{DIM:#}"));
@@ -213,6 +332,39 @@ impl Human {
         at.to_zoned(self.zone.clone())
             .strftime("%H:%M:%S")
             .to_string()
+    }
+}
+
+/// What is known of a webhook: whose it is, what happened, which one it is, and whether it is genuine.
+fn seen(webhook: &Seen) -> String {
+    let mut text = format!("  {BOLD}{}{BOLD:#}", webhook.provider);
+    if let Some(event) = &webhook.event {
+        text.push_str(&format!(" {}", escape(event, MAX_EVENT)));
+    }
+    if let Some(id) = &webhook.id {
+        text.push_str(&format!(" {DIM}{}{DIM:#}", escape(id, MAX_ID)));
+    }
+    match webhook.verified {
+        Some(true) => text.push_str(&format!(" {GREEN}✓{GREEN:#}")),
+        Some(false) => {
+            let why = webhook.why.unwrap_or_default();
+            text.push_str(&format!(" {RED}✗ {why}{RED:#}"));
+        }
+        None => {}
+    }
+    if webhook.attempt > 1 {
+        let attempt = webhook.attempt;
+        text.push_str(&format!(" {YELLOW}attempt {attempt}{YELLOW:#}"));
+    }
+    text
+}
+
+/// Which of several relays a line is about.
+fn of(relay: &str) -> String {
+    if relay.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", words(relay))
     }
 }
 
@@ -269,11 +421,14 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const RED: Style = AnsiColor::Red.on_default();
+const GREEN: Style = AnsiColor::Green.on_default();
 
 /// In characters.
 const MAX_WORDS: usize = 300;
 const MAX_PATH: usize = 80;
 const MAX_METHOD: usize = 16;
+const MAX_EVENT: usize = 48;
+const MAX_ID: usize = 48;
 
 #[cfg(test)]
 mod tests {
@@ -328,17 +483,66 @@ mod tests {
                 (Stream::Out, format!("{a}\n")),
                 (
                     Stream::Err,
-                    format!("online: {a} forwards to localhost:3000, {path}, session s1\n")
+                    format!(
+                        "online: {a} forwards to localhost:3000, {path}, session s1\n\
+                         inspector: http://127.0.0.1:4041\n"
+                    )
                 ),
             ]
         );
         assert_eq!(said(&mut human, &online(a, "s1")), []);
         let again = format!("online again: {path}, session s2\n");
-        assert_eq!(said(&mut human, &online(a, "s2")), [(Stream::Err, again)]);
+        let again = [(Stream::Err, again)];
+        assert_eq!(said(&mut human, &online(a, "s2")), again);
+        said(&mut human, &Event::RelayDraining);
+        let restarted = said(&mut human, &online(a, "s2"));
+        assert_eq!(restarted, again, "a relay begins to count anew");
         assert_eq!(
             said(&mut human, &online(b, "s2"))[0],
             (Stream::Out, format!("{b}\n"))
         );
+    }
+
+    #[test]
+    fn several_relays_are_told_apart_and_the_same_url_is_said_once() {
+        let origin = Origin::from_port("3000").unwrap();
+        let mut human = human(&[("web", origin)], "a.test", false);
+        let url = "https://web.shared.test";
+        for relay in ["a.test", "b.test"] {
+            let address = ([10, 0, 0, 1], 443).into();
+            let status = human.status.of(relay);
+            status.set_path(address, Duration::from_millis(23));
+        }
+        let at = |relay: &str, event: Event| Event::At(relay.into(), Box::new(event));
+        let path = |relay| format!("relay {relay} at 10.0.0.1:443, 23 ms, session s1\n");
+        let first = said(&mut human, &at("a.test", online(url, "s1")));
+        assert_eq!(first[0], (Stream::Out, format!("{url}\n")));
+        assert!(first[1].1.contains(&path("a.test")), "{first:?}");
+        let too = format!("b.test: online too: {}", path("b.test"));
+        let second = said(&mut human, &at("b.test", online(url, "s1")));
+        assert_eq!(second, [(Stream::Err, too)]);
+        let lost = Event::Offline {
+            reason: "lost".into(),
+            retry_in: None,
+        };
+        let line = "b.test: offline: lost\n".to_owned();
+        assert_eq!(said(&mut human, &at("b.test", lost)), [(Stream::Err, line)]);
+        let blocked = Event::Transport {
+            transport: Transport::Tcp,
+            moved: false,
+        };
+        human.status.of("b.test").emit(blocked.clone());
+        let line = "b.test: UDP is blocked here: going over TCP until it is not\n".to_owned();
+        assert_eq!(
+            said(&mut human, &at("b.test", blocked)),
+            [(Stream::Err, line)]
+        );
+        let again = said(&mut human, &at("b.test", online(url, "s2")));
+        let tcp =
+            "b.test: online again: relay b.test at 10.0.0.1:443, 23 ms, over TCP, session s2\n";
+        assert_eq!(again, [(Stream::Err, tcp.to_owned())]);
+        let again = said(&mut human, &at("a.test", online(url, "s2")));
+        assert!(!again[0].1.contains("TCP"), "that is the other: {again:?}");
     }
 
     #[test]
@@ -374,6 +578,7 @@ mod tests {
             received: 0,
             sent: 1234,
             outcome: Outcome::Done,
+            webhook: None,
         };
         let plain = |request: &Request| {
             let line = human.request(request);
@@ -383,6 +588,21 @@ mod tests {
             plain(&request),
             "01:01:01 POST    /a\\n\\x1b[2J                      200  1.2 ms   1.2 kB  web"
         );
+        let github = adit_shared::webhook::provider("github").unwrap();
+        request.webhook = Some(Seen {
+            event: Some("push".into()),
+            id: Some("7\u{1b}2".into()),
+            verified: Some(false),
+            why: Some("mismatch"),
+            attempt: 2,
+            ..Seen::new(github)
+        });
+        assert!(
+            plain(&request).ends_with("1.2 kB  github push 7\\x1b2 ✗ mismatch attempt 2  web"),
+            "{}",
+            plain(&request)
+        );
+        request.webhook = None;
         request.status = None;
         request.outcome = Outcome::Failed("origin-refused");
         assert!(plain(&request).ends_with("---  1.2 ms   1.2 kB  origin-refused  web"));
@@ -405,6 +625,25 @@ mod tests {
         assert_eq!(
             line(&Event::OriginDown { tunnel, origin }),
             "waiting for localhost:3000 (visitors get 502 meanwhile)\n"
+        );
+        let stalled = Duration::from_millis(212);
+        let event = Event::Migrated {
+            from: "192.168.1.7:4433".parse().unwrap(),
+            to: "10.0.0.3:4434".parse().unwrap(),
+            stalled,
+            lost: 0,
+        };
+        assert_eq!(
+            line(&event),
+            "moved from 192.168.1.7 to 10.0.0.3, 212 ms, 0 lost\n"
+        );
+        assert_eq!(
+            line(&Event::Resumed { stalled, lost: 2 }),
+            "the relay is heard again after 212 ms, 2 lost\n"
+        );
+        assert_eq!(
+            line(&Event::Lost { exchanges: 1 }),
+            "1 request lost with the connection; the relay sends those again that it may\n"
         );
         let event = Event::Refused {
             tunnel: "web".into(),

@@ -72,20 +72,29 @@ pub fn start(view: View, status: &Status, tasks: &Tasks) {
         let mut human = Human::new(view.clone(), status.clone(), TimeZone::system());
         let mut text = Text::default();
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        // The first is at once.
+        ticks.tick().await;
+        let mut is_said = view.json;
         loop {
             let first = tokio::select! {
                 biased;
                 event = events.recv() => event,
                 () = stopped.stopped() => return,
                 _ = ticks.tick() => {
+                    if !std::mem::replace(&mut is_said, true) {
+                        text.err(&format!("connecting to relay {}", view.relay));
+                    }
                     let untold = status.take_untold();
                     if untold > 0 {
                         text.err(&format!("         ... and {untold} more requests"));
+                    }
+                    if !text.0.is_empty() {
                         std::mem::take(&mut text).write().await;
                     }
                     continue;
                 }
             };
+            is_said = true;
             match first {
                 Ok(event) => text.add(&event, &view, &mut human),
                 Err(RecvError::Lagged(missed)) => warn(missed),

@@ -8,15 +8,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use adit_shared::hop;
+use adit_shared::http1::chunked::{Chunked, Step};
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, AbortRegistration};
 use http_body::{Body, Frame, SizeHint};
 
 use super::super::OriginError;
 use super::super::pool::Pool;
-use super::chunked::{Chunked, Step};
 use super::connection::Source;
-use super::head::Framing;
+use super::response::Framing;
 
 /// The body of a response. Its connection goes back to the pool at its end, if it can be used again;
 /// dropped before, the connection is closed.

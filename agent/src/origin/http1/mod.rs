@@ -2,8 +2,8 @@
 //! agent, and a library's costs twice as much.
 //!
 //! - [`connection`]: a connection, and what was read from it;
-//! - [`head`]: heads as bytes, and how bodies are framed;
-//! - [`chunked`]: bodies in chunks;
+//! - [`request`]: heads of requests;
+//! - [`response`]: heads of responses, and how their bodies are framed;
 //! - `upload`: a request on its way;
 //! - [`body`]: the body of a response.
 //!
@@ -12,9 +12,9 @@
 //! on which anything was odd is not used again.
 
 pub mod body;
-pub mod chunked;
 pub mod connection;
-pub mod head;
+pub mod request;
+pub mod response;
 mod upload;
 
 use std::future::poll_fn;
@@ -23,31 +23,31 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use adit_shared::hop;
 use adit_shared::intake::Intake;
 use adit_shared::task::Tasks;
 use adit_shared::wire::frame::is_interim;
-use adit_shared::wire::head::{Request, Response as InterimHead};
+use adit_shared::wire::head::{self, Request};
 use bytes::Bytes;
 use futures_util::future::Abortable;
 use http::header::HeaderValue;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Body;
 use tokio::time::timeout;
 use tracing::Span;
 
 use self::body::{Incoming, Sending};
 use self::connection::{Connection, Source};
-use self::head::{Framing, Head, RequestFraming};
+use self::request::{RequestFraming, put_request};
+use self::response::{Framing, Head};
 use self::upload::{Upload, UploadError};
 use super::dial::{Dialer, Io};
-use super::pool::{self, Pool};
-use super::{Next, OriginBody, OriginError};
+use super::pool::Pool;
+use super::{Next, OriginBody, OriginError, Response};
 
 /// A request that is on its way.
 #[derive(Debug)]
 pub struct Pending<B> {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     upload: Upload<B>,
     sent: bool,
     method: Method,
@@ -78,13 +78,13 @@ where
     ///
     /// [`OriginError::Request`] for a head that says two things.
     pub fn new(
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         request: Box<Request>,
         protocol: Option<&HeaderValue>,
-        body: B,
+        body: Option<B>,
     ) -> Result<Self, OriginError> {
         connection.out.clear();
-        let framing = head::put_request(&request, protocol, connection.out.small());
+        let framing = put_request(&request, protocol, connection.out.small());
         let framing = framing.map_err(|error| {
             tracing::debug!(side = "visitor", error, "request not sent to the origin");
             OriginError::Request
@@ -94,7 +94,7 @@ where
             RequestFraming::Empty => Some(0),
             RequestFraming::Length(length) => Some(length),
         };
-        let body = (framing != RequestFraming::Empty).then_some(body);
+        let body = body.filter(|_| framing != RequestFraming::Empty);
         let harmless = connection.used && body.is_none() && request.method.is_safe();
         Ok(Self {
             connection: Some(connection),
@@ -124,7 +124,7 @@ where
         self.response(head, origin).map(Next::Response)
     }
 
-    /// The next head as it came: all fields, and a 101 too. Safe to drop.
+    /// The next head, a 101 too. Safe to drop.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ where
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, OriginError>> {
-        let Some(connection) = &mut self.connection else {
+        let Some(connection) = self.connection.as_deref_mut() else {
             return Poll::Ready(Err(OriginError::Request));
         };
         if !self.sent {
@@ -161,7 +161,8 @@ where
         }
         loop {
             let intake = &mut connection.intake;
-            let head = head::take_response(&mut intake.bytes, &mut self.seen);
+            let fields = &mut connection.fields;
+            let head = response::take_response(&mut intake.bytes, &mut self.seen, fields);
             if let Some(head) = head.map_err(OriginError::Invalid)? {
                 return Poll::Ready(Ok(head));
             }
@@ -189,7 +190,7 @@ where
         let old = self.connection.take();
         if let Some(request) = self.again.take() {
             // It had no problem the first time.
-            let _ = head::put_request(&request, None, fresh.out.small());
+            let _ = put_request(&request, None, fresh.out.small());
         } else if let Some(old) = old {
             fresh.out = old.out;
         }
@@ -204,35 +205,28 @@ where
     /// # Errors
     ///
     /// [`OriginError`].
-    pub fn response(
-        &mut self,
-        head: Head,
-        origin: Origin<'_>,
-    ) -> Result<Response<OriginBody>, OriginError> {
-        let Head {
-            status,
-            mut fields,
-            keep_alive,
-        } = head;
-        let framing = Framing::of(&self.method, status, &fields).map_err(OriginError::Invalid)?;
-        let keep = pool::keep(&fields);
-        hop::strip(&mut fields);
+    pub fn response(&mut self, head: Head, origin: Origin<'_>) -> Result<Response, OriginError> {
+        let framing = head.framing(&self.method).map_err(OriginError::Invalid)?;
         let Some(mut connection) = self.connection.take() else {
             return Err(OriginError::Request);
         };
         connection.used = true;
         let body = if self.sent {
-            let reusable = keep_alive && framing != Framing::Close && !keep.is_zero();
-            let back = reusable.then(|| (origin.pool.clone(), keep));
+            let keep = head.keep.filter(|keep| !keep.is_zero());
+            let keep = keep.filter(|_| framing != Framing::Close);
+            let back = keep.map(|keep| (origin.pool.clone(), keep));
             Incoming::new(Source::Whole(connection), framing, back, None)
         } else {
-            let (source, sending) = self.send_beside(connection, origin.tasks);
+            let (source, sending) = self.send_beside(*connection, origin.tasks);
             Incoming::new(source, framing, None, Some(sending))
         };
-        let mut response = Response::new(OriginBody::Http1(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = fields;
-        Ok(response)
+        let head = head::Response {
+            status: head.status,
+            fields: head.fields,
+            end: body.is_end_stream(),
+        };
+        let body = OriginBody::Http1(body);
+        Ok(Response { head, body })
     }
 
     /// Sends the rest of the request in a task of its own: the response has begun before its end, and
@@ -271,12 +265,10 @@ where
     }
 }
 
-fn interim(head: Head) -> InterimHead {
-    let mut fields = head.fields;
-    hop::strip(&mut fields);
-    InterimHead {
+fn interim(head: Head) -> head::Response {
+    head::Response {
         status: head.status,
-        fields,
+        fields: head.fields,
         end: false,
     }
 }

@@ -1,4 +1,4 @@
-use http::header::HeaderMap;
+use adit_shared::wire::fields::Fields;
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::AsyncWriteExt as _;
 
@@ -14,7 +14,7 @@ fn request(length: usize) -> Box<Request> {
         authority: HeaderValue::from_static("app.example"),
         target: "/".parse().unwrap(),
         protocol: None,
-        fields: HeaderMap::from_iter([(http::header::CONTENT_LENGTH, length.into())]),
+        fields: Fields::from_pairs([("content-length", length.to_string())]).unwrap(),
         end: false,
     })
 }
@@ -40,11 +40,11 @@ async fn an_origin_that_answered_and_stopped_reading_is_given_up() {
     peer.write_all(answer).await.unwrap();
     let body = Full::new(Bytes::from(vec![0; 1 << 20]));
     let connection = Connection::new(Box::new(io));
-    let mut pending = Pending::new(connection, request(1 << 20), None, body).unwrap();
+    let mut pending = Pending::new(connection, request(1 << 20), None, Some(body)).unwrap();
     let Next::Response(response) = pending.next(origin).await.unwrap() else {
         panic!("the response comes first");
     };
-    let body = response.into_body().collect().await.unwrap();
+    let body = response.body.collect().await.unwrap();
     assert_eq!(body.to_bytes(), "ok");
     assert!(!tasks.is_empty(), "the origin may still read");
     timeout(3 * PATIENCE, tasks.ended()).await.unwrap();

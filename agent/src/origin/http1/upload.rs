@@ -1,20 +1,17 @@
 //! A request on its way to the origin: its head, then its body.
 
-use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use adit_shared::chunks::Chunks;
 use adit_shared::hop;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use adit_shared::http1::chunked;
+use bytes::{Buf as _, Bytes};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HOST};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
-use tokio_util::io::poll_write_buf;
-
-use super::head;
 
 /// What is left to send of a request.
 #[derive(Debug)]
@@ -69,7 +66,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
                 };
             }
             while out.has_remaining() {
-                match ready!(poll_write_buf(Pin::new(&mut to), cx, out)) {
+                match ready!(out.poll_write(cx, to)) {
                     Ok(0) => return Poll::Ready(Err(write_error(io::ErrorKind::WriteZero.into()))),
                     Ok(count) => self.written += count as u64,
                     Err(error) => return Poll::Ready(Err(write_error(error))),
@@ -112,24 +109,18 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
                 *left = rest.ok_or(UploadError::Body)?;
                 out.push(data);
             }
-            None => {
-                // Writing to a buffer cannot fail.
-                let _ = write!(out.small(), "{:x}\r\n", data.len());
-                out.push(data);
-                out.small().put_slice(b"\r\n");
-            }
+            None => chunked::put(data, out),
         }
         Ok(())
     }
 
-    fn end(&mut self, trailers: &HeaderMap, out: &mut Chunks) -> Result<(), UploadError> {
+    fn end(&mut self, fields: &HeaderMap, out: &mut Chunks) -> Result<(), UploadError> {
         self.body = None;
         match self.left {
             Some(0) => Ok(()),
             Some(_) => Err(UploadError::Body),
             None => {
-                out.small().put_slice(b"0\r\n");
-                head::put_trailers(trailers, out.small());
+                chunked::put_last(fields, out.small());
                 Ok(())
             }
         }

@@ -1,0 +1,115 @@
+//! How much the inspector keeps of what goes through the tunnels.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::given::Given;
+use super::{BadConfig, DEFAULT_INSPECT};
+
+/// What the inspector keeps, and where.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Keep {
+    /// How much.
+    pub limits: Limits,
+    /// The file that it is kept in across restarts.
+    pub store: Option<PathBuf>,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Exchanges.
+    pub requests: usize,
+    /// Bytes of all exchanges together.
+    pub memory: usize,
+    /// Bytes of each body.
+    pub body: usize,
+    /// Exchanges in each second, after the first [`requests`](Self::requests).
+    pub rate: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests: 1000,
+            memory: 64 << 20,
+            // GitHub sends up to 25 MiB, but few others more than a tenth of this.
+            body: 1 << 20,
+            // More than anybody reads, and few enough to cost nothing under load.
+            rate: 100,
+        }
+    }
+}
+
+impl Given {
+    /// Where the inspector of an agent with the same options is.
+    ///
+    /// # Errors
+    ///
+    /// [`BadConfig`].
+    pub fn inspector(&self) -> Result<SocketAddr, BadConfig> {
+        Ok(self.inspect()?.unwrap_or(DEFAULT_INSPECT))
+    }
+
+    /// What the inspector keeps.
+    pub(crate) fn keep(&self) -> Result<Keep, BadConfig> {
+        let default = Limits::default();
+        let number = |key| match self.first(&[key])? {
+            None => Ok(None),
+            Some(setting) => setting.parse_with(|text| match text.parse::<u32>() {
+                Ok(number) if number > 0 => Ok(Some(number)),
+                _ => Err("this is no number above 0"),
+            }),
+        };
+        let bytes = |key, default| match self.first(&[key])? {
+            None => Ok(default),
+            Some(setting) => setting.parse_with(size),
+        };
+        let requests = number("inspect-requests")?;
+        let limits = Limits {
+            requests: requests.map_or(default.requests, |number| number as usize),
+            memory: bytes("inspect-memory", default.memory)?,
+            body: bytes("inspect-body", default.body)?,
+            rate: number("inspect-rate")?.unwrap_or(default.rate),
+        };
+        let store = match self.first(&["inspect-store"])? {
+            None => None,
+            Some(setting) if setting.text == "off" => None,
+            Some(setting) if setting.text == "on" => Some(self.state_dir()?.join("inspect.db")),
+            Some(setting) => Some(PathBuf::from(setting.text)),
+        };
+        Ok(Keep { limits, store })
+    }
+}
+
+/// Bytes, as the relay's options have them: `65536`, `64KiB` or `1MiB`.
+fn size(text: &str) -> Result<usize, &'static str> {
+    let why = "this is no size, such as 65536, 64KiB or 1MiB";
+    let end = text.find(|char: char| !char.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let shift = match unit.trim() {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(why),
+    };
+    let number: usize = number.parse().map_err(|_| why)?;
+    let size = number.checked_shl(shift);
+    size.filter(|size| size >> shift == number).ok_or(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary_and_do_not_overflow() {
+        assert_eq!(size("0"), Ok(0));
+        assert_eq!(size("500KiB"), Ok(512_000));
+        assert_eq!(size("64 MiB"), Ok(64 << 20));
+        for text in ["", "KiB", "-1", "1.5MiB", "18446744073709551615GiB", "64M"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

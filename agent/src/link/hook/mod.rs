@@ -1,0 +1,315 @@
+//! A request that is a webhook, or should be one: verified, told of, counted and, if need be, answered
+//! before the origin gets it.
+//!
+//! - `answer`: what is answered here;
+//! - `visit`: the times that an event comes.
+
+mod answer;
+mod visit;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use adit_shared::body::recv::{BodyError, FromStream, declared_length};
+use adit_shared::stream::{Parts, SendHalf};
+use adit_shared::webhook::{Message, Provider, Seen, Unverified, recognise};
+use adit_shared::wire::fields::{Fields, FieldsMut};
+use adit_shared::wire::{frame, head};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
+
+use self::answer::{BUSY, OPEN, Own, TOO_LARGE, UNVERIFIED};
+use self::visit::Visit;
+use super::progress::{Taken, stalled};
+use super::serve::{Record, ServeError, To, ask_with_body, begin, respond, switch};
+use crate::capture::tap::Maybe;
+use crate::capture::{Side, Tap};
+use crate::config::Webhooks;
+use crate::config::webhooks::{BUDGET, Challenges, Duplicates};
+use crate::origin::{OriginError, Response};
+use crate::webhook::UNIT;
+use crate::webhook::ahead::Ahead;
+use crate::webhook::judge::{Judgement, is_ruled, judge, signer, url};
+
+/// Why a request is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Concern {
+    /// It has to be genuine.
+    is_ruled: bool,
+    /// Whose it seems to be.
+    provider: Option<&'static Provider>,
+}
+
+impl Concern {
+    /// Why to look at a request, if there is a reason. Of requests without a body that takes a rule.
+    pub(super) fn with(hooks: &Webhooks, head: &head::Request, has_body: bool) -> Option<Self> {
+        let is_ruled = !hooks.rules.is_empty() && is_ruled(hooks, head.target.path());
+        let may_be = is_ruled || (has_body && head.protocol.is_none());
+        let provider = may_be.then(|| recognise(&head.fields)).flatten();
+        (is_ruled || provider.is_some()).then_some(Self { is_ruled, provider })
+    }
+}
+
+/// Serves a request that there is a reason to look at. Not safe to drop: give up the exchange then.
+pub(super) async fn serve(
+    send: &mut SendHalf,
+    rest: Option<Box<Parts>>,
+    mut head: Box<head::Request>,
+    to: To<'_>,
+    record: &mut Record<'_>,
+    concern: Concern,
+) -> Result<(), ServeError> {
+    let hooks = &to.tunnel.webhooks;
+    // What the origin is told here, nobody else can tell it. The relay knows how often it tried what was
+    // kept for us, and lets no visitor say so.
+    let tried = head
+        .fields
+        .get(ATTEMPT)
+        .and_then(|value| str::from_utf8(value).ok());
+    let tried = tried.and_then(|text| text.parse().ok());
+    let is_ours = |name: &[u8]| name == VERIFIED.as_bytes() || name == ATTEMPT.as_bytes();
+    head.fields.retain(|name, _| !is_ours(name));
+    let switches = head.protocol.is_some();
+    let (rest, switched) = if switches { (None, rest) } else { (rest, None) };
+    let (ahead, _room) = match rest {
+        None => (Ahead::none(), None),
+        Some(parts) if !concern.is_ruled && !is_small(&head, hooks.limit) => {
+            let message = Message::new(head.method.as_str(), "", &head.fields, b"");
+            record.webhook(concern.provider.map(|provider| told(provider, &message)));
+            return ask_with_body(send, parts, head, to, record).await;
+        }
+        Some(parts) => match read(send, parts, &mut head, to, record.tap()).await? {
+            Some((ahead, room)) => (ahead, Some(room)),
+            None => return BUSY.say(send, record).await,
+        },
+    };
+    let (judged, seen) = look(&head, &ahead, hooks, concern);
+    let verdict = judged.verdict;
+    let visit = match &seen {
+        Some(seen) if !matches!(verdict, Some(Err(_))) => Visit::of(to, seen),
+        _ => None,
+    };
+    let count = visit.as_ref().map_or(1, |visit| visit.attempt.count);
+    let count = count.max(tried.unwrap_or(1));
+    let seen = seen.map(|seen| Seen {
+        attempt: count,
+        ..seen
+    });
+    record.webhook(seen.clone());
+    let is_due = hooks.challenges == Challenges::Always || judged.refused;
+    if let Some(answer) = judged.challenge.as_ref().filter(|_| is_due) {
+        return Own::from(answer).say(send, record).await;
+    }
+    if judged.refused {
+        let own = match verdict {
+            Some(Err(Unverified::TooLarge)) => TOO_LARGE,
+            _ => UNVERIFIED,
+        };
+        return own.say(send, record).await;
+    }
+    let genuine = verdict.and_then(Result::ok);
+    let drops = hooks.duplicates == Duplicates::Drop && genuine.is_some();
+    let visit = visit.filter(|_| drops || count > 1);
+    if let Some(visit) = visit.as_ref().filter(|_| drops) {
+        if let Some(first) = &visit.attempt.answer {
+            return answer::again(first, send, record).await;
+        }
+        if visit.attempt.open {
+            return OPEN.say(send, record).await;
+        }
+    }
+    match (&seen, tried) {
+        (Some(seen), _) => tell_origin(&mut head, genuine, seen, tried.is_some())?,
+        (None, Some(tried)) => tell_attempt(&mut head, tried)?,
+        (None, None) => {}
+    }
+    if let Some(parts) = switched {
+        return switch(send, *parts, head, to, record).await;
+    }
+    let response = fetch(send, head, ahead, to).await;
+    let response = match (response, &judged.challenge) {
+        (Err(ServeError::Origin(OriginError::Connect(_))), Some(answer))
+            if hooks.challenges == Challenges::Down =>
+        {
+            return Own::from(answer).say(send, record).await;
+        }
+        (response, _) => response?,
+    };
+    let Response { head, body } = response;
+    match visit.filter(|_| drops && head.status.is_success()) {
+        Some(visit) => visit.respond(send, head, body, record).await,
+        None => respond(send, head, body, record).await,
+    }
+}
+
+/// Whether a body is read for nothing but to know more of the webhook.
+fn is_small(head: &head::Request, limit: usize) -> bool {
+    declared_length(&head.fields).is_some_and(|length| length <= limit as u64)
+}
+
+/// Reads the body, as much of it as is looked at. Nothing when there is no room for it.
+async fn read<'a>(
+    send: &mut SendHalf,
+    parts: Box<Parts>,
+    head: &mut head::Request,
+    to: To<'a>,
+    tap: Option<&Tap>,
+) -> Result<Option<(Ahead, SemaphorePermit<'a>)>, ServeError> {
+    let limit = to.tunnel.webhooks.limit;
+    let declared = declared_length(&head.fields);
+    let bytes = declared.map_or(limit, |length| length.min(limit as u64) as usize);
+    let units = bytes.min(BUDGET).div_ceil(UNIT) as u32;
+    let Ok(Ok(room)) = timeout(PATIENCE, to.desk.budget().acquire_many(units)).await else {
+        return Ok(None);
+    };
+    let expect = head.fields.get("expect");
+    if expect.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+        // The visitor waits for it, and the origin gets its request only when the body is here.
+        head.fields.remove("expect");
+        let mut bytes = BytesMut::new();
+        let go_on = head::Response {
+            status: StatusCode::CONTINUE,
+            fields: Fields::new(),
+            end: false,
+        };
+        frame::put_response(&mut bytes, &go_on)?;
+        send.write(&mut [bytes.freeze()]).await?;
+    }
+    let body = FromStream::new(parts, false, declared);
+    let body = Maybe::new(body, tap, Side::Visitor);
+    match timeout(PATIENCE, Ahead::read(body, limit)).await {
+        Ok(Ok(ahead)) => Ok(Some((ahead, room))),
+        Ok(Err(_)) | Err(_) => Err(OriginError::Request.into()),
+    }
+}
+
+/// What the rules say, and what is known.
+fn look(
+    head: &head::Request,
+    ahead: &Ahead,
+    hooks: &Webhooks,
+    concern: Concern,
+) -> (Judgement, Option<Seen>) {
+    let url = url(head);
+    let data: &[u8] = if ahead.is_whole() { ahead.data() } else { b"" };
+    let message = Message::new(head.method.as_str(), &url, &head.fields, data);
+    let path = head.target.path();
+    let judged = judge(hooks, path, &message, ahead.is_whole(), SystemTime::now());
+    let verdict = judged.verdict;
+    let provider = verdict.and_then(Result::ok).or(concern.provider);
+    let seen = provider.map(|provider| Seen {
+        verified: verdict.map(|verdict| verdict.is_ok()),
+        why: verdict.and_then(Result::err).map(Unverified::word),
+        ..told(provider, &message)
+    });
+    (judged, seen)
+}
+
+fn told(provider: &'static Provider, message: &Message<'_>) -> Seen {
+    Seen {
+        event: provider.event(message),
+        id: provider.id(message),
+        ..Seen::new(provider)
+    }
+}
+
+/// Tells the origin what is known.
+fn tell_origin(
+    head: &mut head::Request,
+    genuine: Option<&Provider>,
+    seen: &Seen,
+    is_kept: bool,
+) -> Result<(), ServeError> {
+    let is_told = is_kept || seen.attempt > 1;
+    if genuine.is_none() && !is_told {
+        return Ok(());
+    }
+    let mut fields = FieldsMut::from(&head.fields);
+    if genuine.is_some() {
+        let value = signer(seen.provider, seen.event.as_deref(), seen.id.as_deref());
+        push(&mut fields, VERIFIED, value.as_bytes())?;
+    }
+    head.fields = fields.take();
+    if is_told {
+        tell_attempt(head, seen.attempt)?;
+    }
+    Ok(())
+}
+
+/// Tells the origin how often the request has come.
+fn tell_attempt(head: &mut head::Request, attempt: u32) -> Result<(), ServeError> {
+    let mut fields = FieldsMut::from(&head.fields);
+    push(&mut fields, ATTEMPT, attempt.to_string().as_bytes())?;
+    head.fields = fields.take();
+    Ok(())
+}
+
+fn push(fields: &mut FieldsMut, name: &str, value: &[u8]) -> Result<(), ServeError> {
+    let pushed = fields.push(name.as_bytes(), value);
+    pushed.map_err(|_| OriginError::Request.into())
+}
+
+/// Sends a request whose body is here to the origin.
+async fn fetch(
+    send: &mut SendHalf,
+    head: Box<head::Request>,
+    ahead: Ahead,
+    to: To<'_>,
+) -> Result<Response, ServeError> {
+    let taken = Taken::default();
+    let body = Counted {
+        body: ahead,
+        taken: taken.clone(),
+    };
+    let body = (!head.end).then_some(body);
+    let taken = body.is_some().then_some(taken);
+    let begun = begin(send, head, body, to.upstream);
+    let late = stalled(taken, to.tunnel.origin_timeout);
+    tokio::pin!(begun, late);
+    tokio::select! {
+        biased;
+        response = &mut begun => response,
+        () = &mut late => Err(OriginError::Timeout.into()),
+    }
+}
+
+/// A body that tells how much of it was taken.
+struct Counted {
+    body: Ahead,
+    taken: Taken,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.taken.count();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Tells the origin who signed a request.
+const VERIFIED: &str = "adit-webhook-verified";
+/// Tells the origin how often an event has come.
+const ATTEMPT: &str = "adit-webhook-attempt";
+/// How long a body may take, and how long it may wait for room.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,221 @@
+//! In what a session travels: UDP, or a carrier over TCP where UDP does not get through. To change is to
+//! migrate: exchanges go on.
+//!
+//! Over TCP, UDP is tried again from time to time, with a connection of its own, and the session goes
+//! there when it works. When the way in use is dead, both are tried, UDP first.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::time::Duration;
+
+use adit_shared::quic::Transport as Kind;
+use adit_shared::quic::carrier::Line;
+use adit_shared::quic::endpoint::Dialer;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+
+use super::Agent;
+use super::carry;
+use super::dial::{self, DialError, Dialled, Way};
+use super::peer::Peer;
+use crate::config::TransportChoice;
+use crate::status::Event;
+
+/// In what one session travels.
+pub(super) struct Transport<'a> {
+    agent: &'a Agent,
+    peer: &'a Peer,
+    dialer: &'a Dialer,
+    way: Way,
+    /// The trial of UDP that goes on.
+    probe: Option<Probe<'a>>,
+    /// How long to wait until UDP is tried again, and when that is.
+    pause: Duration,
+    climb: Instant,
+    /// When the session came from TCP to UDP last.
+    since: Option<Instant>,
+}
+
+type Probe<'a> = Pin<Box<dyn Future<Output = Result<(), DialError>> + Send + 'a>>;
+
+/// What there is to know about the way in use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Turn {
+    /// The session has moved to a better one.
+    Moved,
+    /// It leads nowhere any more.
+    Broken,
+}
+
+/// A way to the relay.
+pub(super) enum Found {
+    /// Over UDP, with a connection that has shown it.
+    Udp(Box<Dialled>),
+    /// Over TCP.
+    Tcp(Line),
+}
+
+impl<'a> Transport<'a> {
+    /// Of a session on `dialer` that goes `way`.
+    pub(super) fn new(agent: &'a Agent, peer: &'a Peer, dialer: &'a Dialer, way: Way) -> Self {
+        let now = Instant::now();
+        let transport = Self {
+            agent,
+            peer,
+            dialer,
+            way,
+            probe: None,
+            pause: FIRST_PAUSE,
+            climb: now + FIRST_PAUSE,
+            since: None,
+        };
+        if transport.kind() == Kind::Tcp && transport.may_be_tcp() {
+            transport.tell(false);
+        }
+        transport
+    }
+
+    /// Which it is.
+    pub(super) fn kind(&self) -> Kind {
+        self.way.kind()
+    }
+
+    /// Waits for something to know about the way in use. Safe to drop: what was begun goes on with the
+    /// next call.
+    pub(super) async fn turn(&mut self) -> Turn {
+        loop {
+            let Some(line) = &self.way.line else {
+                return pending().await;
+            };
+            let climbs = self.peer.transport == TransportChoice::Auto;
+            let remote = self.way.remote.filter(|_| climbs);
+            let outcome = tokio::select! {
+                biased;
+                () = line.ended() => {
+                    debug!("the carrier has ended");
+                    return Turn::Broken;
+                }
+                outcome = async {
+                    match &mut self.probe {
+                        Some(probe) => probe.await,
+                        None => pending().await,
+                    }
+                } => outcome,
+                () = sleep_until(self.climb), if self.probe.is_none() => {
+                    match remote {
+                        Some(remote) => {
+                            self.probe = Some(Box::pin(dial::probe(self.peer, remote)));
+                        }
+                        None => self.climb += LAST_PAUSE,
+                    }
+                    continue;
+                }
+            };
+            self.probe = None;
+            match outcome {
+                Ok(()) if self.go_udp() => return Turn::Moved,
+                Ok(()) => {}
+                Err(why) => debug!(%why, "no UDP yet"),
+            }
+            self.wait_longer();
+        }
+    }
+
+    /// UDP is tried again soon: this machine is in another network, which may let it through.
+    pub(super) fn hurry(&mut self) {
+        self.pause = FIRST_PAUSE;
+        self.climb = Instant::now();
+    }
+
+    /// Looks for any way. Safe to drop.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`] when there is none.
+    pub(super) async fn find(&mut self) -> Result<Found, DialError> {
+        let udp = async {
+            let remote = self.way.remote;
+            let remote = remote.ok_or_else(|| DialError::NoAddress(self.peer.host.clone()))?;
+            let dialled = dial::over_udp(self.peer, remote, self.agent.config.window).await;
+            dialled.map(|dialled| Found::Udp(Box::new(dialled)))
+        };
+        let tcp = async {
+            let remote = self.way.remote;
+            let remote = remote.unwrap_or_else(|| dial::nowhere(self.peer));
+            let line = carry::line(self.peer, remote, &self.agent.tasks).await?;
+            Ok(Found::Tcp(line))
+        };
+        dial::either(self.peer.transport, dial::HEAD_START, udp, tcp).await
+    }
+
+    /// Goes the way that was found. Gives back the connection that has shown it, if one has.
+    pub(super) fn go(&mut self, found: Found) -> Option<Dialled> {
+        self.probe = None;
+        match found {
+            Found::Udp(dialled) => {
+                self.go_udp();
+                Some(*dialled)
+            }
+            Found::Tcp(line) => {
+                self.go_tcp(line);
+                None
+            }
+        }
+    }
+
+    /// Whether it may be TCP, or UDP, as it comes.
+    pub(super) fn may_be_tcp(&self) -> bool {
+        self.peer.transport == TransportChoice::Auto
+    }
+
+    fn go_udp(&mut self) -> bool {
+        if let Err(error) = self.dialer.rebind() {
+            warn!(%error, "no fresh socket; the old one stays");
+            return false;
+        }
+        let before = self.kind();
+        self.way.line = None;
+        if before == Kind::Tcp {
+            self.since = Some(Instant::now());
+            self.tell(true);
+        }
+        true
+    }
+
+    fn go_tcp(&mut self, line: Line) {
+        if let Err(error) = self.dialer.move_to(&line) {
+            return warn!(%error, "cannot move to TCP; the old socket stays");
+        }
+        let before = self.kind();
+        self.way.line = Some(line);
+        if before == Kind::Tcp {
+            return;
+        }
+        // UDP that comes and goes is not to be gone to every few seconds.
+        if self.since.is_some_and(|since| since.elapsed() < SETTLED) {
+            self.wait_longer();
+        } else {
+            self.pause = FIRST_PAUSE;
+            self.climb = Instant::now() + FIRST_PAUSE;
+        }
+        self.tell(true);
+    }
+
+    fn wait_longer(&mut self) {
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        self.climb = Instant::now() + self.pause;
+    }
+
+    fn tell(&self, moved: bool) {
+        self.agent.status.emit(Event::Transport {
+            transport: self.kind(),
+            moved,
+        });
+    }
+}
+
+/// From the change to TCP to the first try of UDP, and between tries at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LAST_PAUSE: Duration = Duration::from_secs(300);
+/// UDP that works for as long is there to stay.
+const SETTLED: Duration = Duration::from_secs(60);

@@ -1,0 +1,160 @@
+//! What the rules of a tunnel say of a request.
+
+use std::time::SystemTime;
+
+use adit_shared::webhook::challenge::{self, Answer};
+use adit_shared::webhook::{Message, Provider, Unverified, verify};
+use adit_shared::wire::head;
+
+use crate::config::Webhooks;
+use crate::config::webhooks::{Mode, Rule};
+
+/// What is said of a request.
+#[derive(Debug)]
+pub struct Judgement {
+    /// Who signed it, or why it is not known that anybody did; nothing when nobody asked.
+    pub verdict: Option<Result<&'static Provider, Unverified>>,
+    /// Whether the origin must not see it.
+    pub refused: bool,
+    /// The answer, when the request asks whether this is the right endpoint.
+    pub challenge: Option<Answer>,
+}
+
+/// Judges `message` by those rules of `webhooks` that its `path` falls under. It is `whole` when its body was
+/// within the limit.
+pub fn judge(
+    webhooks: &Webhooks,
+    path: &str,
+    message: &Message<'_>,
+    whole: bool,
+    now: SystemTime,
+) -> Judgement {
+    let rules = || webhooks.rules.iter().filter(|rule| rule.path.matches(path));
+    let mut verdict = None;
+    for rule in rules() {
+        let checked = match check(rule, message, whole, now) {
+            Ok(()) => Ok(rule.provider),
+            Err(miss) => Err(match verdict {
+                Some(Err(other)) => miss.max(other),
+                _ => miss,
+            }),
+        };
+        verdict = Some(checked);
+        if checked.is_ok() {
+            break;
+        }
+    }
+    let signer = verdict.and_then(Result::ok);
+    let challenge = rules().find_map(|rule| {
+        let verified = signer.is_some_and(|signer| signer.name == rule.provider.name);
+        challenge::answer(rule.provider, message, &rule.secrets, verified)
+    });
+    Judgement {
+        verdict,
+        refused: matches!(verdict, Some(Err(_))) && rules().any(|rule| rule.mode == Mode::Enforce),
+        challenge,
+    }
+}
+
+fn check(
+    rule: &Rule,
+    message: &Message<'_>,
+    whole: bool,
+    now: SystemTime,
+) -> Result<(), Unverified> {
+    if !whole {
+        return Err(Unverified::TooLarge);
+    }
+    verify(rule.provider, &rule.secrets, message, now, rule.tolerance)
+}
+
+/// Whether any rule is about `path`.
+pub fn is_ruled(webhooks: &Webhooks, path: &str) -> bool {
+    webhooks.rules.iter().any(|rule| rule.path.matches(path))
+}
+
+/// The URL that the visitor used. The relay says what it was if another proxy stands before it, and lets
+/// nobody else say so.
+pub fn url(head: &head::Request) -> String {
+    let text = |bytes| str::from_utf8(bytes).ok();
+    let said = |name: &str| head.fields.get(name).and_then(text);
+    let scheme = said("x-forwarded-proto").unwrap_or(if head.https { "https" } else { "http" });
+    let authority = text(head.authority.as_bytes()).unwrap_or_default();
+    let authority = said("x-forwarded-host").unwrap_or(authority);
+    format!("{scheme}://{authority}{}", head.target)
+}
+
+/// Who signed a request, for its origin: a token, and event and id if there are any (RFC 9651).
+pub fn signer(provider: &str, event: Option<&str>, id: Option<&str>) -> String {
+    let mut text = provider.to_owned();
+    for (name, value) in [("event", event), ("id", id)] {
+        let is_plain = |value: &&str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if let Some(value) = value.filter(is_plain) {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+            text.push_str(&format!("; {name}=\"{value}\""));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adit_shared::webhook::{Secret, provider, sign};
+    use adit_shared::wire::fields::Fields;
+    use std::time::Duration;
+
+    #[test]
+    fn one_of_the_rules_of_a_path_must_hold() {
+        let rule = |text: &str, mode, path: &str, secret: &str| Rule {
+            provider: provider(text).unwrap(),
+            mode,
+            path: path.parse().unwrap(),
+            secrets: vec![Secret::new(secret).unwrap()],
+            tolerance: Some(Duration::from_secs(10)),
+        };
+        let webhooks = Webhooks {
+            rules: vec![
+                rule("github", Mode::Tag, "/hooks/*", "one"),
+                rule("stripe", Mode::Enforce, "/hooks/pay", "two"),
+            ],
+            ..Webhooks::default()
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let none = Fields::new();
+        let judged = |path: &str, fields: &Fields, whole| {
+            let message = Message::new("POST", "", fields, b"{}");
+            let judged = judge(&webhooks, path, &message, whole, now);
+            let verdict = judged.verdict.map(|v| v.map(|provider| provider.name));
+            (verdict, judged.refused)
+        };
+        assert_eq!(judged("/", &none, true), (None, false));
+        let unsigned = Some(Err(Unverified::Unsigned));
+        assert_eq!(judged("/hooks/a", &none, true), (unsigned, false));
+        assert_eq!(judged("/hooks/pay", &none, true), (unsigned, true));
+        let stripe = &webhooks.rules[1];
+        let message = Message::new("POST", "", &none, b"{}");
+        let signed = |ago| {
+            let at = now - Duration::from_secs(ago);
+            let signed = sign(stripe.provider, &stripe.secrets[0], &message, at);
+            signed.unwrap().fields
+        };
+        let good = (Some(Ok("stripe")), false);
+        assert_eq!(judged("/hooks/pay", &signed(10), true), good);
+        let stale = (Some(Err(Unverified::Stale)), true);
+        assert_eq!(judged("/hooks/pay", &signed(11), true), stale);
+        let large = (Some(Err(Unverified::TooLarge)), true);
+        assert_eq!(judged("/hooks/pay", &signed(0), false), large);
+    }
+
+    #[test]
+    fn the_signer_is_told_as_a_structured_field() {
+        let told = |event, id| signer("github", event, id);
+        assert_eq!(told(None, None), "github");
+        assert_eq!(
+            told(Some("push"), Some("a\"b\\")),
+            r#"github; event="push"; id="a\"b\\""#
+        );
+        assert_eq!(told(Some("zwölf"), Some("a\r\nb: c")), "github");
+    }
+}
