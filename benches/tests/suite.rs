@@ -37,6 +37,23 @@ fn a_case_that_runs_is_reported_with_its_figures() {
 }
 
 #[test]
+fn a_relay_that_is_flooded_serves_everybody_else() {
+    let output = bench()
+        .args(["floods", "--only", "resets", "--seconds", "1"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}\n{errors}");
+    let row = shown.lines().find(|line| line.starts_with("| resets"));
+    let cells: Vec<_> = row.unwrap().split('|').map(str::trim).collect();
+    // Sent, refused, and what failed of everybody else's; how fast those are depends on what else runs here.
+    let number = |at: usize| cells[at].parse::<u64>().unwrap();
+    assert!(number(2) > 100 && number(3) > 0, "{shown}");
+    assert_eq!(number(6), 0, "{shown}");
+}
+
+#[test]
 fn an_unknown_case_is_a_mistake() {
     let output = bench().args(["--only", "nothing"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

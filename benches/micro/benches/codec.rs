@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use adit_micro::{heads, streams};
 use adit_shared::wire::control::{Granted, Hello, Message};
+use adit_shared::wire::fields::Fields;
 use adit_shared::wire::frame::Side;
 use adit_shared::wire::{head, varint};
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 fn request_heads(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request head");
@@ -128,10 +128,9 @@ fn control(criterion: &mut Criterion) {
 }
 
 /// `count` fields of which the table knows none, 100 bytes of value each.
-fn many_fields(count: usize) -> HeaderMap {
-    let value = HeaderValue::from_bytes(&[b'v'; 100]).unwrap();
-    let name = |nth| HeaderName::from_bytes(format!("x-own-field-{nth}").as_bytes()).unwrap();
-    (0..count).map(|nth| (name(nth), value.clone())).collect()
+fn many_fields(count: usize) -> Fields {
+    let pairs = (0..count).map(|nth| (format!("x-own-field-{nth}"), [b'v'; 100]));
+    Fields::from_pairs(pairs).unwrap()
 }
 
 fn encoded(encode: impl FnOnce(&mut BytesMut)) -> Bytes {

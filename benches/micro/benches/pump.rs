@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on panics")]
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,10 +40,12 @@ fn bodies(criterion: &mut Criterion) {
         while let Ok((to, from)) = peer.accept().await {
             let mut parts = Parts::new(RecvHalf::new(from), Side::Request);
             parts.next().await.unwrap();
-            let body = FromStream::new(parts, false, None);
+            let body = FromStream::new(Box::new(parts), false, None);
             let mut head = BytesMut::new();
             frame::put_response(&mut head, &heads::response()).unwrap();
-            send(head, body, &mut SendHalf::new(to)).await.unwrap();
+            send(head, pin!(body), &mut SendHalf::new(to))
+                .await
+                .unwrap();
         }
     });
     for (name, size) in [("1 KiB there and back", 1 << 10), ("8 MiB", BULK)] {
@@ -62,14 +65,15 @@ async fn exchange(connection: &Connection, body: Bytes) {
     let receive = async {
         let mut parts = Parts::new(RecvHalf::new(from), Side::Response);
         parts.next().await.unwrap();
-        let mut body = FromStream::new(parts, false, None);
+        let mut body = FromStream::new(Box::new(parts), false, None);
         let mut received = 0;
         while let Some(frame) = body.frame().await {
             received += frame.unwrap().into_data().map_or(0, |data| data.len());
         }
         received
     };
-    let (sent, received) = tokio::join!(send(head, Full::new(body), &mut to), receive);
+    let body = pin!(Full::new(body));
+    let (sent, received) = tokio::join!(send(head, body, &mut to), receive);
     assert_eq!((sent.unwrap(), received), (size as u64, size));
 }
 
@@ -170,9 +174,9 @@ impl Link {
             let dialer = Dialer::bind(remote).unwrap();
             let accept = async { listener.accept().await.unwrap().accept().await.unwrap() };
             let dial = dialer.dial(remote, "localhost", client);
-            let ((near, _), far) = tokio::join!(accept, dial);
-            near.lift_connection_window();
-            (near, far.unwrap(), (listener, dialer))
+            let (near, far) = tokio::join!(accept, dial);
+            near.connection.lift_connection_window();
+            (near.connection, far.unwrap(), (listener, dialer))
         });
         Self {
             runtime,

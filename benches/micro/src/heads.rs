@@ -1,7 +1,8 @@
 //! Heads that the benches encode, decode and send.
 
+use adit_shared::wire::fields::Fields;
 use adit_shared::wire::head;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::{Method, StatusCode};
 
 /// A webhook as a relay passes it on: twelve fields, and a body to follow.
@@ -53,10 +54,6 @@ pub fn response() -> head::Response {
     }
 }
 
-fn fields(list: &[(&'static str, &'static str)]) -> HeaderMap {
-    let fields = list.iter().map(|&(name, value)| {
-        let name = HeaderName::from_static(name);
-        (name, HeaderValue::from_static(value))
-    });
-    fields.collect()
+fn fields(list: &[(&str, &str)]) -> Fields {
+    Fields::from_pairs(list.iter().copied()).unwrap()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::cases;
-use super::role::Role;
+use super::role::{FloodKind, Role};
 
 /// Measures relay and agent beside other ways to do the same: the origin alone, a proxy of one hop, bare
 /// QUIC streams, and other tunnels that are installed. Needs Linux, and `relay`, `agent` and `loadtest`
@@ -43,6 +43,21 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Measures what becomes of requests when the network between agent and relay fails
+    Flaky {
+        /// Only this part; may be given more than once
+        #[arg(long, value_name = "PART")]
+        only: Vec<String>,
+    },
+    /// Measures what becomes of everybody else's requests while somebody floods the relay
+    Floods {
+        /// Only this kind; may be given more than once
+        #[arg(long, value_name = "KIND")]
+        only: Vec<FloodKind>,
+        /// How long each lasts
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+    },
     /// A process of the suite
     #[command(hide = true)]
     Role {

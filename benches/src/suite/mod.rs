@@ -8,6 +8,8 @@
 //! - `load`, `transfer`: what it is measured with;
 //! - `figures`: what was measured;
 //! - `cases`: how;
+//! - `flaky`: what becomes of requests when the network fails, which is measured by itself;
+//! - `floods`: what becomes of them while somebody floods the relay;
 //! - `targets`: what it is held against;
 //! - `table`, `report`, `document`: all of it, for people, for programs, and for docs/benchmarks.md.
 
@@ -15,6 +17,8 @@ mod args;
 mod cases;
 mod document;
 mod figures;
+mod flaky;
+mod floods;
 mod load;
 mod program;
 mod report;
@@ -27,7 +31,7 @@ mod transfer;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -55,6 +59,10 @@ pub fn main() -> ExitCode {
     };
     let done = match args.command {
         Some(Command::Role { role }) => role::run(role).map(|()| true),
+        Some(Command::Flaky { only }) => measure(flaky::run(&only)),
+        Some(Command::Floods { only, seconds }) => {
+            measure(floods::run(&only, Duration::from_secs(seconds)))
+        }
         None => start(&args),
     };
     match done {
@@ -75,13 +83,18 @@ fn start(args: &Args) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let names = args.cases()?;
+    measure(run(args, &names))
+}
+
+/// Runs this until it is done, or the user has enough of it.
+fn measure(work: impl Future<Output = anyhow::Result<bool>>) -> anyhow::Result<bool> {
     role::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {
         tokio::select! {
-            done = run(args, &names) => done,
+            done = work => done,
             // What was begun is cleared away on the way out.
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("stopped")),
         }
@@ -93,11 +106,7 @@ fn start(args: &Args) -> anyhow::Result<bool> {
 async fn run(args: &Args, names: &[&'static str]) -> anyhow::Result<bool> {
     let began = Instant::now();
     let scratch = Scratch::new()?;
-    let programs = std::env::current_exe()?;
-    let place = Place {
-        programs: programs.parent().context("no directory")?.to_owned(),
-        scratch: scratch.0.clone(),
-    };
+    let place = scratch.place()?;
     let mut bench = Bench {
         rounds: if args.quick { 1 } else { args.rounds },
         figures: Figures::default(),
@@ -253,6 +262,15 @@ impl Scratch {
         let path = std::env::temp_dir().join(format!("adit-bench-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
+    }
+
+    /// Our programs, and this directory.
+    fn place(&self) -> anyhow::Result<Place> {
+        let programs = std::env::current_exe()?;
+        Ok(Place {
+            programs: programs.parent().context("no directory")?.to_owned(),
+            scratch: self.0.clone(),
+        })
     }
 }
 

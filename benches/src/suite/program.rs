@@ -140,6 +140,11 @@ impl Program {
         Ok(())
     }
 
+    /// Ends it at once, without a word to anybody (SIGKILL).
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Its number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()

@@ -135,6 +135,17 @@ impl Relay {
         Self::launch(place, name, state, [any; 3], more).await
     }
 
+    /// Kills it, and starts it again on the same ports and state.
+    pub(crate) async fn kill_and_start(
+        self,
+        place: &Place,
+        name: &str,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
+        self.program.kill().await?;
+        Self::again(place, name, self.ready, self.state, more).await
+    }
+
     /// Ends it in the orderly way, and starts it again on the same ports and state.
     pub(crate) async fn restart(
         self,
@@ -148,6 +159,16 @@ impl Relay {
             state,
         } = self;
         program.end().await?;
+        Self::again(place, name, ready, state, more).await
+    }
+
+    async fn again(
+        place: &Place,
+        name: &str,
+        ready: Ready,
+        state: PathBuf,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let ports = [ready.http, ready.https, ready.quic].map(|address| address.to_string());
         Self::launch(
             place,
@@ -180,13 +201,14 @@ impl Relay {
     }
 }
 
-/// An agent that serves `origin` as `name` through the relay at `quic`, and is online.
+/// An agent that serves `origin` as `name` through the relay at `quic`, and is online; with further arguments.
 pub(crate) async fn agent(
     place: &Place,
     name: &str,
     origin: SocketAddr,
     quic: SocketAddr,
     ca: &Path,
+    more: &[&str],
 ) -> anyhow::Result<Program> {
     let state = text(&place.directory(&format!("agent-{name}"))?)?;
     let (port, relay, ca) = (
@@ -194,7 +216,7 @@ pub(crate) async fn agent(
         format!("localhost:{}", quic.port()),
         text(ca)?,
     );
-    let arguments = [
+    let mut arguments = vec![
         "--port",
         &port,
         "--relay",
@@ -209,6 +231,7 @@ pub(crate) async fn agent(
         "--inspect",
         "127.0.0.1:0",
     ];
+    arguments.extend(more);
     let program_file = place.ours("agent")?;
     let called = format!("agent-{name}");
     let mut program = Program::start(&called, &program_file, &arguments, &place.scratch)?;
@@ -233,7 +256,7 @@ pub(crate) async fn adit(
         quic,
         ca,
     } = relay.ready;
-    let agent = agent(place, name, origin, quic, &ca).await?;
+    let agent = agent(place, name, origin, quic, &ca, &[]).await?;
     Ok(System {
         name: "adit",
         host: format!("{name}.localhost"),

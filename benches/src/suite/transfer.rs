@@ -89,6 +89,40 @@ impl Visitor {
         Ok(())
     }
 
+    /// Reads `/words/SIZE`; says how many bytes came, and fails at the first that is not the origin's.
+    pub(crate) async fn words(&mut self, size: u64) -> anyhow::Result<()> {
+        self.ask(&format!("words/{size}")).await?;
+        let mut bytes = self.head_and_more().await?;
+        let mut at = 0_u64;
+        loop {
+            let whole = bytes.len() / 8 * 8;
+            for word in bytes[..whole].chunks_exact(8) {
+                ensure!(word == at.to_le_bytes(), "other bytes from {} on", at * 8);
+                at += 1;
+            }
+            bytes.drain(..whole);
+            if at * 8 >= size {
+                return Ok(());
+            }
+            let read = self.stream.read_buf(&mut bytes).await?;
+            ensure!(read > 0, "the answer was cut after {} bytes", at * 8);
+        }
+    }
+
+    /// Begins a body of this size.
+    pub(crate) async fn begin_upload(&mut self, size: u64) -> anyhow::Result<()> {
+        let head = format!(
+            "PUT / HTTP/1.1\r\nhost: {}\r\ncontent-length: {size}\r\n\r\n",
+            self.host
+        );
+        Ok(self.stream.write_all(head.as_bytes()).await?)
+    }
+
+    /// Reads or writes what goes at once.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
     /// Reads what comes of a large body for a while; says how much came in each tenth of a second.
     pub(crate) async fn sip(&mut self, size: u64, span: Duration) -> anyhow::Result<Vec<u64>> {
         self.ask(&size.to_string()).await?;
@@ -111,11 +145,7 @@ impl Visitor {
 
     /// Sends a body of this size, all of which must arrive.
     pub(crate) async fn upload(&mut self, size: u64) -> anyhow::Result<()> {
-        let head = format!(
-            "PUT / HTTP/1.1\r\nhost: {}\r\ncontent-length: {size}\r\n\r\n",
-            self.host
-        );
-        self.stream.write_all(head.as_bytes()).await?;
+        self.begin_upload(size).await?;
         let block = vec![b'x'; BLOCK];
         let mut left = size;
         while left > 0 {
@@ -129,6 +159,11 @@ impl Visitor {
 
     /// Reads the head of an answer that must be a good one; says how much of its body came with it.
     async fn head(&mut self) -> anyhow::Result<u64> {
+        Ok(self.head_and_more().await?.len() as u64)
+    }
+
+    /// The same, with what came of the body.
+    async fn head_and_more(&mut self) -> anyhow::Result<Vec<u8>> {
         let mut head = Vec::new();
         loop {
             ensure!(
@@ -140,7 +175,7 @@ impl Visitor {
             if let httparse::Status::Complete(length) = response.parse(&head)? {
                 let status = response.code.unwrap_or_default();
                 ensure!(status == 200, "the answer was {status}");
-                return Ok((head.len() - length) as u64);
+                return Ok(head.split_off(length));
             }
             ensure!(head.len() < BLOCK, "an endless head");
         }

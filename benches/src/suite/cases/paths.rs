@@ -52,7 +52,7 @@ pub(super) async fn loss(bench: &mut Bench) -> anyhow::Result<()> {
             mbit: 200.0,
             queue_ms: 40.0,
             mtu: ETHERNET,
-            rebind_ms: 0,
+            ..Way::default()
         };
         let mut far = Far::start(bench, &format!("loss-{}", loss * 100.0), way).await?;
         let seen = far.observe(bench, 50.0, Duration::from_secs(4)).await?;
@@ -74,7 +74,7 @@ pub(super) async fn fat(bench: &mut Bench) -> anyhow::Result<()> {
         mbit: 500.0,
         queue_ms: 80.0,
         mtu: ETHERNET,
-        rebind_ms: 0,
+        ..Way::default()
     };
     bench.say(
         "limits.window of the relay is 6 MiB for paths, as for any agent on another machine".into(),
@@ -94,7 +94,7 @@ pub(super) async fn fat(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// What a relay does by itself for an agent on another machine.
-const FAR: &str = "[limits]\nwindow = \"6MiB\"\n";
+pub(crate) const FAR: &str = "[limits]\nwindow = \"6MiB\"\n";
 
 /// A relay, and an agent that reaches it by a forwarder.
 struct Far {
@@ -137,7 +137,7 @@ impl Far {
         path.ask(&serde_json::to_value(way)?).await?;
         let label = name.replace('.', "-");
         let origin = bench.stage.direct.http;
-        let agent = systems::agent(place, &label, origin, address, &relay.ready.ca).await?;
+        let agent = systems::agent(place, &label, origin, address, &relay.ready.ca, &[]).await?;
         let system = System {
             name: "adit",
             host: format!("{label}.localhost"),
@@ -184,6 +184,6 @@ impl Far {
 }
 
 /// More than any of these paths carries in the time.
-const ENDLESS: u64 = 1 << 40;
+pub(crate) const ENDLESS: u64 = 1 << 40;
 /// The largest datagram of a path with packets of 1,500 bytes over IPv4.
-const ETHERNET: usize = 1472;
+pub(crate) const ETHERNET: usize = 1472;

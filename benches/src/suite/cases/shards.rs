@@ -57,7 +57,7 @@ async fn pair(bench: &Bench, shards: &str) -> anyhow::Result<[System; 2]> {
     let hosts = ["a", "b"].map(|letter| format!("{name}-{letter}"));
     for host in &hosts {
         let ready = &relay.ready;
-        programs.push(systems::agent(place, host, origin, ready.quic, &ready.ca).await?);
+        programs.push(systems::agent(place, host, origin, ready.quic, &ready.ca, &[]).await?);
     }
     programs.push(relay.program);
     let system = |host: &str, programs| System {

@@ -18,7 +18,8 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let relay_ms = began.elapsed().as_secs_f64() * 1e3;
         let ready = &relay.ready;
         let began = Instant::now();
-        let agent = systems::agent(&bench.place, "start", origin, ready.quic, &ready.ca).await?;
+        let agent =
+            systems::agent(&bench.place, "start", origin, ready.quic, &ready.ca, &[]).await?;
         let agent_ms = began.elapsed().as_secs_f64() * 1e3;
         agent.end().await?;
         relay.program.end().await?;

@@ -6,6 +6,7 @@
 
 mod agents;
 mod exec;
+mod flood;
 mod hop;
 mod origin;
 mod path;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+pub(crate) use self::flood::FloodKind;
 pub(crate) use self::path::Way;
 pub(crate) use self::quic::{Bulk, Small};
 
@@ -69,6 +71,8 @@ pub(crate) enum Role {
         #[arg(long)]
         count: u64,
     },
+    /// Somebody who floods a relay.
+    Flood(flood::Target),
     /// A way for datagrams that is as bad as asked.
     Path {
         /// Where it leads.
@@ -97,6 +101,7 @@ pub(crate) fn run(role: Role) -> anyhow::Result<()> {
             Role::QuicServer { state } => quic::server(&state).await,
             Role::QuicClient { server, ca } => quic::client(server, &ca).await,
             Role::Agents { relay, ca, count } => agents::run(relay, &ca, count).await,
+            Role::Flood(target) => flood::run(target).await,
             Role::Path { to } => path::run(to).await,
         }
     });

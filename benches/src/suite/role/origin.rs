@@ -2,6 +2,7 @@
 //! read and one write for a small request, nothing allocated.
 //!
 //! - `GET /N`: N bytes;
+//! - `GET /words/N`: N bytes, of which every eight say where they belong;
 //! - `PUT` or `POST` anywhere: swallows the body and answers how many bytes it had;
 //! - `/echo`: a WebSocket that echoes;
 //! - `/stall`: never answers;
@@ -79,6 +80,10 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
                     write_many(&mut stream, size, &answers.block).await?;
                 }
             },
+            Request::Words(size) => {
+                stream.write_all(head(size).as_bytes()).await?;
+                write_words(&mut stream, size).await?;
+            }
             Request::Put(length) => {
                 let taken = match length {
                     Length::Declared(size) => {
@@ -109,6 +114,7 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
 
 enum Request {
     Get(u64),
+    Words(u64),
     Put(Length),
     Echo(String),
     Events,
@@ -151,6 +157,9 @@ impl Request {
             (_, "echo") => Self::Echo(accept(field("sec-websocket-key").unwrap_or_default())),
             (_, "sse") => Self::Events,
             (_, "stall") => Self::Stall,
+            (_, path) if path.starts_with("words/") => {
+                path[6..].parse().map_or(Self::Unknown, Self::Words)
+            }
             (_, path) => path.parse().map_or(Self::Unknown, Self::Get),
         };
         Ok(Some((taken, request)))
@@ -165,6 +174,19 @@ async fn write_many(stream: &mut TcpStream, size: u64, block: &[u8]) -> io::Resu
             .write_all(&block[..usize::try_from(some).unwrap_or(0)])
             .await?;
         left -= some;
+    }
+    Ok(())
+}
+
+async fn write_words(stream: &mut TcpStream, size: u64) -> io::Result<()> {
+    let mut block = Vec::with_capacity(BLOCK);
+    for first in (0..size).step_by(BLOCK) {
+        block.clear();
+        let count = (size - first).min(BLOCK as u64).div_ceil(8);
+        (first / 8..first / 8 + count)
+            .for_each(|word| block.extend_from_slice(&word.to_le_bytes()));
+        block.truncate(usize::try_from(size - first).unwrap_or(BLOCK).min(BLOCK));
+        stream.write_all(&block).await?;
     }
     Ok(())
 }

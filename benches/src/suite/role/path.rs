@@ -34,6 +34,10 @@ pub(crate) struct Way {
     pub mtu: usize,
     /// How often the agent's address changes; 0 is never.
     pub rebind_ms: u64,
+    /// Whether it changes now, once.
+    pub rebind_now: bool,
+    /// Whether nothing gets through.
+    pub cut: bool,
 }
 
 pub(super) async fn run(to: SocketAddr) -> anyhow::Result<()> {
@@ -55,6 +59,10 @@ pub(super) async fn run(to: SocketAddr) -> anyhow::Result<()> {
                 let Some(order) = order else { return Ok(()) };
                 way = serde_json::from_str(&order)?;
                 rebind = next_move(&way);
+                if way.rebind_now {
+                    outside = socket().await?;
+                    moves += 1;
+                }
                 say(&serde_json::json!({
                     "carried": there.carried + back.carried,
                     "lost": there.lost + back.lost,
@@ -143,7 +151,7 @@ impl Lane {
 
     /// Decides what becomes of one datagram.
     fn take(&mut self, datagram: &[u8], way: &Way, now: Instant) {
-        if self.random() < way.loss || (way.mtu > 0 && datagram.len() > way.mtu) {
+        if way.cut || self.random() < way.loss || (way.mtu > 0 && datagram.len() > way.mtu) {
             self.lost += 1;
             return;
         }

@@ -56,7 +56,7 @@ pub(super) async fn server(state: &Path) -> anyhow::Result<()> {
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), config)?;
     say(&serde_json::json!({ "quic": listener.local(), "ca": ca }))?;
     let incoming = listener.accept().await.context("nobody dialled")?;
-    let (connection, _) = incoming.accept().await?;
+    let connection = incoming.accept().await?.connection;
     connection.lift_connection_window();
     obey(|order: Value| {
         let connection = connection.clone();
