@@ -1,15 +1,21 @@
 //! What the tests stand on: [`World`] runs a relay, agents and origins in one process; [`Path`] is a
 //! UDP way between them that delays, loses, reorders and cuts on request; [`origin`] and [`visit`]
-//! are the two outer ends, byte by byte where it matters.
+//! are the two outer ends, byte by byte where it matters; [`mix`] is every kind of exchange at once.
 //!
 //! Nothing here sleeps to let something happen: helpers wait for a condition under a deadline.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::missing_panics_doc, reason = "as above")]
 
+pub mod corpus;
+pub mod http3;
+pub mod mix;
 pub mod origin;
 pub mod path;
+pub mod pebble;
 pub mod program;
+pub mod random;
+pub mod tcp_path;
 pub mod visit;
 pub mod world;
 
@@ -17,6 +23,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use path::Path;
+pub use tcp_path::TcpPath;
 pub use world::World;
 
 /// How long anything may take that should happen soon.

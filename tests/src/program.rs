@@ -93,6 +93,21 @@ impl Program {
         }
     }
 
+    /// The first line on stderr from which `pick` makes something.
+    pub async fn error<T>(&self, what: &str, pick: impl Fn(&str) -> Option<T>) -> T {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        let find = async {
+            loop {
+                if let Some(found) = self.errors().lines().find_map(&pick) {
+                    return found;
+                }
+                ticks.tick().await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, find).await;
+        found.unwrap_or_else(|_| panic!("{}: {what}\n{}", self.name, self.errors()))
+    }
+
     /// What it has written to stderr.
     pub fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()
@@ -215,12 +230,32 @@ pub struct BuiltRelay {
 impl BuiltRelay {
     /// Starts it with further arguments, and waits until it is ready.
     pub async fn start(more: &[&str]) -> Self {
-        let state = Scratch::new();
-        let any = "127.0.0.1:0";
+        let any = "127.0.0.1:0".to_owned();
+        Self::on(Scratch::new(), [any.clone(), any.clone(), any], more).await
+    }
+
+    /// Ends the program by `signal`, and starts it again on the state and the ports for visitors and agents
+    /// that it had.
+    pub async fn again(mut self, signal: &str, more: &[&str]) -> Self {
+        let places = ["http", "https", "quic"].map(|name| self.address(name).to_string());
+        self.program.signal(signal).await;
+        self.program.ended().await;
+        Self::on(self.state, places, more).await
+    }
+
+    async fn on(state: Scratch, [http, https, quic]: [String; 3], more: &[&str]) -> Self {
         let mut command = ours("relay");
         command
             .args([
-                "--json", "--http", any, "--https", any, "--quic", any, "--admin", any,
+                "--json",
+                "--http",
+                &http,
+                "--https",
+                &https,
+                "--quic",
+                &quic,
+                "--admin",
+                "127.0.0.1:0",
             ])
             .arg("--state-dir")
             .arg(state.path())

@@ -1,7 +1,5 @@
 //! Visitors: raw bytes, HTTP/1.1, HTTP/2.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use adit_shared::quic::tls::{self, Trust, read_certificates};
@@ -12,6 +10,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tracing::Span;
 
 use crate::{World, soon};
@@ -98,6 +97,28 @@ impl World {
         stream
     }
 
+    /// A connection over TLS for HTTP/1.1, asking for `server_name`.
+    pub async fn dial_tls(&self, server_name: &str) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.https).await.unwrap();
+        self.tls_on(stream, server_name, b"http/1.1").await
+    }
+
+    /// TLS on a connection to the relay's listener for it, asking for `server_name` and `protocol`.
+    pub async fn tls_on(
+        &self,
+        stream: TcpStream,
+        server_name: &str,
+        protocol: &[u8],
+    ) -> TlsStream<TcpStream> {
+        let trust = Trust::Roots(read_certificates(&self.ca()).unwrap());
+        let config = Arc::new(tls::client(&trust, &[protocol]).unwrap());
+        let name = server_name.to_owned().try_into().unwrap();
+        let connector = TlsConnector::from(config);
+        let stream = connector.connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        stream
+    }
+
     /// HTTP/2 to the relay's listener without TLS.
     pub async fn h2c(&self) -> H2 {
         H2::on(self.dial().await).await
@@ -105,13 +126,13 @@ impl World {
 
     /// HTTP/2 over TLS, asking for `server_name`.
     pub async fn h2(&self, server_name: &str) -> H2 {
-        let stream = dial_tls(self.https, &self.ca(), server_name, b"h2").await;
-        H2::on(stream).await
+        let stream = TcpStream::connect(self.https).await.unwrap();
+        H2::on(self.tls_on(stream, server_name, b"h2").await).await
     }
 
     /// HTTP/1.1 over TLS: sends these bytes and reads everything until the relay closes.
     pub async fn raw_tls(&self, server_name: &str, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = dial_tls(self.https, &self.ca(), server_name, b"http/1.1").await;
+        let mut stream = self.dial_tls(server_name).await;
         soon("an answer", async {
             stream.write_all(bytes).await.unwrap();
             let mut answer = Vec::new();
@@ -122,24 +143,6 @@ impl World {
     }
 }
 
-async fn dial_tls(
-    address: SocketAddr,
-    ca: &Path,
-    server_name: &str,
-    protocol: &[u8],
-) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let trust = Trust::Roots(read_certificates(ca).unwrap());
-    let config = Arc::new(tls::client(&trust, &[protocol]).unwrap());
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = server_name.to_owned().try_into().unwrap();
-    let stream = TlsConnector::from(config)
-        .connect(name, stream)
-        .await
-        .unwrap();
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
-    stream
-}
-
 /// A connection over HTTP/2.
 #[derive(Debug)]
 pub struct H2 {
@@ -148,7 +151,8 @@ pub struct H2 {
 }
 
 impl H2 {
-    async fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+    /// On a connection that was made for it.
+    pub async fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         let tasks = Tasks::default();
         tasks.spawn(Span::none(), async move { drop(connection.await) });

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adit_agent::config::{
-    Config as AgentConfig, HostHeader, Origin, RelayAddress, STALLED, Tunnel,
+    Config as AgentConfig, HostHeader, Keep, Origin, RelayAddress, STALLED, TransportChoice,
+    Tunnel, Webhooks,
 };
 use adit_agent::link::{self, Stop};
 use adit_agent::status::{Event, Status};
 use adit_relay::config::Config;
 use adit_relay::{Relay, StartError};
+use adit_shared::quic::Congestion;
 use adit_shared::quic::tls::{Pin, Trust, read_certificates};
 use adit_shared::quic::tuning::Window;
 use adit_shared::task::Tasks;
@@ -129,7 +131,10 @@ impl World {
                 port: self.quic.port(),
             },
             trust: Some(trust),
+            transport: TransportChoice::Udp,
+            proxy: None,
             token: None,
+            others: Vec::new(),
             tunnels: vec![Tunnel {
                 id: 0,
                 label: origin.to_string(),
@@ -138,13 +143,17 @@ impl World {
                 origin,
                 host_header: HostHeader::Keep,
                 origin_timeout: Duration::from_secs(30),
+                inbox: None,
+                webhooks: Webhooks::default(),
             }],
             state_dir: self.state.path().join(format!("agent-{count}")),
             inspect: None,
+            keep: Keep::default(),
             json: false,
             qr: false,
             once: false,
             drain_grace: Duration::from_secs(5),
+            congestion: Congestion::default(),
             window: Window::ByPath,
             stalled: STALLED,
             log_format: LogFormat::Text,
@@ -246,6 +255,11 @@ impl Agent {
         soon(what, find).await
     }
 
+    /// The next event of those that have happened already.
+    pub fn next_now(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
     /// The configuration that it was started with.
     pub fn config(&self) -> AgentConfig {
         self.config.clone()
@@ -337,7 +351,7 @@ impl Drop for Scratch {
 impl World {
     /// The pin of the certificate that agents see.
     pub fn pin(&self) -> Pin {
-        self.relay.as_ref().unwrap().ready().pin
+        self.relay.as_ref().unwrap().ready().pin.unwrap()
     }
 
     /// As [`restart_relay`](Self::restart_relay) at once, with a changed configuration.

@@ -1,6 +1,6 @@
 //! curl, Node, Python and Chromium as visitors; Express, Vite, grpcio, Flask as origins.
 
-use adit_tests::program::{PATIENCE, Program, run};
+use adit_tests::program::{BuiltRelay, PATIENCE, Program, run};
 use adit_tests::world::Scratch;
 
 use crate::{Setting, fixture, node, python};
@@ -56,6 +56,20 @@ async fn vite_reloads_hot_in_chromium() {
         }
         run(client).await;
     }
+}
+
+#[tokio::test]
+async fn chromium_sees_the_notice_once() {
+    let relay = BuiltRelay::start(&["--notice"]).await;
+    let agent = relay.agent(&["--subdomain", "app", "--echo"]);
+    let mut agent = Program::start(agent);
+    agent
+        .line("its URL", |line| line.starts_with("http").then_some(()))
+        .await;
+    let url = format!("https://app.localhost:{}", relay.address("https").port());
+    let mut client = node("notice/visit.mjs");
+    client.args([&url, "--ca", relay.ca().to_str().unwrap()]);
+    run(client).await;
 }
 
 #[tokio::test]

@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod acme;
 mod clients;
 mod contract;
+mod http3;
+mod inbox;
+mod inspector;
+mod origins;
+mod restarts;
 mod transfers;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -58,8 +65,23 @@ struct Setting {
 impl Setting {
     /// Serves `origin`, whose URL is `scheme` and its port, as `app`.
     async fn start(scheme: &str, command: Command) -> Self {
-        let relay = BuiltRelay::start(&[]).await;
         let (origin, port) = origin(command).await;
+        Self::before(scheme, origin, port).await
+    }
+
+    /// As [`start`](Self::start), for an origin that was told its port.
+    async fn start_at(scheme: &str, command: Command, port: u16) -> Self {
+        let mut origin = Program::start(command);
+        origin
+            .line("listening", |line| {
+                line.starts_with("listening").then_some(())
+            })
+            .await;
+        Self::before(scheme, origin, port).await
+    }
+
+    async fn before(scheme: &str, origin: Program, port: u16) -> Self {
+        let relay = BuiltRelay::start(&[]).await;
         let url = format!("{scheme}://127.0.0.1:{port}");
         let agent = relay.agent(&["--subdomain", "app", "--origin", &url]);
         let mut agent = Program::start(agent);
@@ -84,6 +106,12 @@ impl Setting {
             "https://app.localhost:{}",
             self.relay.address("https").port()
         )
+    }
+
+    /// The public URL for visitors that use HTTP/3 without being told.
+    fn https_over_quic(&self) -> String {
+        let port = self.relay.address("quic").port();
+        format!("https://app.localhost:{port}")
     }
 
     /// The relay's development CA.

@@ -200,3 +200,53 @@ async fn a_short_cut_loses_nothing() {
     assert_eq!(answer.status, 200);
     assert!(begun.elapsed() >= Duration::from_millis(700));
 }
+
+/// To an agent, a relay that was killed is one that falls silent and comes back without memory.
+#[tokio::test]
+async fn a_relay_that_was_killed_tells_its_agents_so_when_it_is_back() {
+    let world = World::with(|config| config.drain_grace = Duration::ZERO).await;
+    let path = Path::to(world.quic, 5).await;
+    let origin = Origin::scripted(|mut stream| async move {
+        read_head(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut agent = agent_over(&world, &path, "app", &format!("http://{}", origin.address)).await;
+    let mut visitor = world.dial().await;
+    visitor
+        .write_all(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+        .await
+        .unwrap();
+    adit_tests::eventually("the request is in flight", || async {
+        world
+            .admin_text("/metrics")
+            .await
+            .contains("adit_relay_exchanges 1")
+    })
+    .await;
+    path.set(Faults {
+        cut: true,
+        ..Faults::default()
+    });
+    let world = world.restart_relay(async {}).await;
+    path.set(Faults::default());
+    let back = Instant::now();
+    let lost = agent.wait("what was in flight", |event| match event {
+        Event::Lost { exchanges } => Some(exchanges),
+        _ => None,
+    });
+    assert_eq!(lost.await, 1);
+    let reason = agent.wait("offline", |event| match event {
+        Event::Offline { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(reason.await.contains("does not know the connection"));
+    agent.online().await;
+    // It is heard a second after the last ping at the latest; what went before waited for longer.
+    assert!(
+        back.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        back.elapsed()
+    );
+    drop(world);
+}

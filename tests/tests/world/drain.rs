@@ -1,9 +1,12 @@
 //! Stopping on purpose: what is in flight finishes, nothing new is taken, and no task is left.
 
-use adit_agent::status::Event;
-use adit_tests::origin::{Origin, read_head, read_until};
-use adit_tests::{World, eventually, soon};
 use std::sync::Arc;
+use std::time::Duration;
+
+use adit_agent::status::Event;
+use adit_tests::mix::Mix;
+use adit_tests::origin::{Origin, read_head, read_until};
+use adit_tests::{Path, World, eventually, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -83,11 +86,33 @@ async fn a_relay_that_drains_finishes_what_is_in_flight() {
     );
 }
 
+#[tokio::test]
+async fn whoever_was_let_in_just_before_a_drain_may_ask_once() {
+    let mut world = World::start().await;
+    let _agent = world.agent_with("app", "echo", |_| {}).await;
+    let mut visitor = world.dial_tls("app.localhost").await;
+    let mut silent = world.dial_tls("app.localhost").await;
+    let drained = world.begin_drain();
+    eventually("new visitors are refused", || async {
+        TcpStream::connect(world.https).await.is_err()
+    })
+    .await;
+    let request = b"GET /late HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
+    visitor.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    drop(soon("an answer", visitor.read_to_string(&mut answer)).await);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    let mut nothing = Vec::new();
+    drop(soon("the silent one is left", silent.read_to_end(&mut nothing)).await);
+    assert!(nothing.is_empty());
+    assert!(soon("the end", drained).await.unwrap(), "nothing was cut");
+}
+
 /// Invariant 7: no task outlives the drain.
 #[tokio::test]
 async fn a_drain_ends_within_its_grace_whatever_is_in_flight() {
-    let mut world =
-        World::with(|config| config.drain_grace = std::time::Duration::from_millis(200)).await;
+    let mut world = World::with(|config| config.drain_grace = Duration::from_millis(200)).await;
     let (origin, came, _may) = slow().await;
     let _agent = world.agent("app", origin.address).await;
     let mut visitor = ask(&world).await;
@@ -137,4 +162,37 @@ async fn an_agent_that_is_stopped_says_goodbye_even_when_its_relay_is_gone() {
     let agent = world.agent_with("app", "echo", |_| {}).await;
     world.drain().await;
     assert!(agent.stop().await);
+}
+
+/// The connection that HTTP/2 requests share is nobody's work: it must not hold up the end.
+#[tokio::test]
+async fn an_agent_that_has_spoken_http2_to_its_origin_stops_at_once() {
+    let world = World::start().await;
+    let origin = Origin::serving(|_| async {
+        http::Response::new(http_body_util::Full::new(bytes::Bytes::from("hi")))
+    })
+    .await;
+    let url = format!("h2c://{}", origin.address);
+    let agent = world.agent_with("app", &url, |_| {}).await;
+    assert_eq!(world.get("app", "/").await.text(), "hi");
+    assert!(agent.stop().await, "a task was left");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_what_was_dropped() {
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = alive();
+    let world = World::start().await;
+    let path = Path::to(world.quic, 7).await;
+    let mix = Mix::start(Duration::from_millis(10)).await;
+    let agent = mix.agent(&world, &path).await;
+    let load = mix.load(world.http).await;
+    assert!(alive() > before);
+    drop((load, agent, mix, path, world));
+    let none = || async { alive() == before };
+    eventually("no task is left", none).await;
 }

@@ -173,6 +173,23 @@ async fn over_budget_the_longest_stalled_is_cut_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn who_stopped_reading_makes_room_when_an_agent_has_no_more() {
+    let world = World::with(|config| config.limits.exchanges_per_agent = 2).await;
+    let origin = origin().await;
+    let _agent = world.agent("app", origin.address).await;
+    let _one = stalled(&world, "/big").await;
+    let _two = stalled(&world, "/big").await;
+    wait_for(&world, "stalled", 2).await;
+    let refused = world.get("app", "/small").await;
+    assert_eq!(refused.error(), Some("too-many-requests-in-flight"));
+    eventually("there is room", || async {
+        world.get("app", "/small").await.status == 200
+    })
+    .await;
+    assert_eq!(metric(&world, "exchanges_reset_over_budget_total").await, 1);
+}
+
+#[tokio::test]
 async fn what_is_cut_for_the_budget_never_looks_whole() {
     let world = World::with(|config| config.limits.stalled = 1).await;
     let origin = origin().await;

@@ -273,6 +273,7 @@ async fn who_does_not_say_what_it_wants_is_not_waited_for() {
     let world = World::with(|config| {
         config.shards = SHARDS;
         config.limits.head_timeout = Duration::from_millis(300);
+        config.limits.handshake_timeout = Duration::from_millis(300);
     })
     .await;
     let _agents = agents(&world, "echo").await;

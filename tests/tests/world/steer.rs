@@ -30,7 +30,7 @@ fn trusted() -> Trusted {
     let state = Scratch::new();
     let domain = "localhost".parse().unwrap();
     let certificates = Arc::new(Certificates::development(state.path(), &domain).unwrap());
-    let trust = Trust::Pin(certificates.pin());
+    let trust = Trust::Pin(certificates.pin().unwrap());
     Trusted {
         server: tls::server(certificates, &[ALPN]).unwrap(),
         client: Arc::new(tls::client(&trust, &[ALPN]).unwrap()),
@@ -49,7 +49,7 @@ fn listen(server: ServerConfig) -> (SocketAddr, mpsc::Receiver<(usize, Connectio
         let say = say.clone();
         tokio::spawn(async move {
             while let Some(incoming) = listener.accept().await {
-                let (connection, _) = incoming.accept().await.unwrap();
+                let connection = incoming.accept().await.unwrap().connection;
                 say.send((number, connection)).await.unwrap();
             }
         });

@@ -18,13 +18,22 @@ async fn connected() -> (Connection, Connection, impl Sized) {
     let state = Scratch::new();
     let domain = "localhost".parse().unwrap();
     let certificates = Arc::new(Certificates::development(state.path(), &domain).unwrap());
-    let pin = certificates.pin();
+    let pin = certificates.pin().unwrap();
     let server = tls::server(certificates, &[ALPN]).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), server).unwrap();
     let address = listener.local().unwrap();
     let dialer = Dialer::bind(address).unwrap();
     let client = Arc::new(tls::client(&Trust::Pin(pin), &[ALPN]).unwrap());
-    let accept = async { listener.accept().await.unwrap().accept().await.unwrap().0 };
+    let accept = async {
+        listener
+            .accept()
+            .await
+            .unwrap()
+            .accept()
+            .await
+            .unwrap()
+            .connection
+    };
     let dial = async { dialer.dial(address, "localhost", client).await.unwrap() };
     let (relay, agent) = soon("a connection", async { tokio::join!(accept, dial) }).await;
     (relay, agent, (listener, dialer, state))

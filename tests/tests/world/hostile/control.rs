@@ -120,7 +120,7 @@ async fn whoever_says_no_hello_in_time_is_sent_away() {
 #[tokio::test]
 async fn another_protocol_fails_in_the_handshake() {
     let world = World::start().await;
-    for protocol in [&b"adit/2"[..], b"h3", b"adit/"] {
+    for protocol in [&b"adit/2"[..], b"h2", b"adit/"] {
         match Evil::dial_as(&world, protocol).await {
             Err(DialError::Lost(Lost::Version)) => {}
             other => panic!("{other:?}"),

@@ -1,6 +1,6 @@
 //! Agents that answer with heads that are none, or that lie.
 
-use adit_shared::wire::head::MAX_HEAD;
+use adit_shared::wire::fields::MAX_HEAD;
 use adit_shared::wire::varint;
 use adit_tests::visit::parse;
 use bytes::{BufMut as _, BytesMut};
@@ -60,6 +60,11 @@ async fn nonsense_before_the_head_is_an_answer_of_the_relays() {
             "origin-invalid",
         ),
         ("only an interim head", response(103, OK), invalid),
+        (
+            "more interim heads than anybody needs",
+            (0..33).flat_map(|_| response(103, OK)).collect(),
+            invalid,
+        ),
     ] {
         let seen = evil.seen(&world, &bytes).await;
         let last = seen.windows(9).rposition(|window| window == b"HTTP/1.1 ");

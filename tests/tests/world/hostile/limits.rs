@@ -130,7 +130,11 @@ async fn a_head_above_the_limits_is_refused() {
 
 #[tokio::test]
 async fn slow_heads_and_handshakes_are_closed() {
-    let world = World::with(|config| config.limits.head_timeout = Duration::from_millis(200)).await;
+    let world = World::with(|config| {
+        config.limits.head_timeout = Duration::from_millis(200);
+        config.limits.handshake_timeout = config.limits.head_timeout;
+    })
+    .await;
     let _good = world.agent_with("good", "echo", |_| {}).await;
     let begun = Instant::now();
     for (address, start) in [

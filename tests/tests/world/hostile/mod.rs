@@ -1,12 +1,16 @@
 //! Bad peers: agents that break the protocol and visitors that break HTTP. Each harms itself at
 //! most, and the next request to somebody else is answered as ever.
 
+mod addresses;
 mod bodies;
 mod control;
+mod frames;
 mod heads;
 mod limits;
+mod rfc9112;
 mod secrets;
 mod silence;
+mod slow;
 mod smuggling;
 mod visitors;
 
@@ -20,6 +24,7 @@ use adit_shared::quic::{Connection, Lost, SendStream};
 use adit_shared::stream::{Parts, RecvHalf, SendHalf};
 use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Claim, EXPORTER_LABEL, Hello, Message};
+use adit_shared::wire::fields::Fields;
 use adit_shared::wire::frame::{self, Part, Side};
 use adit_shared::wire::head;
 use adit_shared::wire::{ALPN, varint};
@@ -28,7 +33,7 @@ use adit_tests::visit::Answer;
 use adit_tests::world::Agent;
 use adit_tests::{World, soon};
 use bytes::{BufMut as _, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 
@@ -46,6 +51,11 @@ impl Evil {
     /// One that is connected and has said nothing.
     pub(super) async fn dial(world: &World) -> Self {
         Self::dial_as(world, ALPN).await.unwrap()
+    }
+
+    /// As [`dial`](Self::dial), if the relay lets it.
+    pub(super) async fn try_dial(world: &World) -> Result<Self, DialError> {
+        Self::dial_as(world, ALPN).await
     }
 
     async fn dial_as(world: &World, protocol: &[u8]) -> Result<Self, DialError> {
@@ -190,12 +200,8 @@ fn looks_whole(bytes: &[u8]) -> bool {
     declared.is_none_or(|declared: usize| body.len() >= declared)
 }
 
-fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    for (name, value) in pairs {
-        fields.append(*name, HeaderValue::from_static(value));
-    }
-    fields
+fn fields(pairs: &[(&str, &str)]) -> Fields {
+    Fields::from_pairs(pairs.iter().copied()).unwrap()
 }
 
 /// A response head, encoded, that is not the end.
@@ -236,7 +242,7 @@ fn request() -> BytesMut {
         authority: HeaderValue::from_static("evil.localhost"),
         target: http::uri::PathAndQuery::from_static("/"),
         protocol: None,
-        fields: HeaderMap::new(),
+        fields: Fields::new(),
         end: true,
     };
     frame::put_request(&mut frame, &head).unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use adit_agent::config::{Config as AgentConfig, RelayAddress};
 use adit_agent::link::Stop;
 use adit_agent::status::Event;
+use adit_shared::quic::Congestion;
 use adit_shared::wire::control::{Message, Refusal};
 use adit_tests::origin::Origin;
 use adit_tests::path::Faults;
@@ -92,6 +93,12 @@ async fn a_reserved_name_is_refused() {
     assert_eq!(reason, "reserved");
     assert_eq!(message, "www is reserved; choose another --subdomain");
     assert_eq!(world.get("www", "/").await.error(), Some("unknown-name"));
+    let (reason, message) = refused(world.agent_config("paypa1-login", "echo")).await;
+    assert_eq!(reason, "reserved");
+    assert_eq!(
+        message,
+        "paypa1-login could be taken for paypal; choose another --subdomain"
+    );
 }
 
 #[tokio::test]
@@ -221,7 +228,7 @@ async fn an_agent_in_mid_upload_hears_that_it_was_taken_over() {
     })
     .await;
     let path = Path::to(world.quic, 7).await;
-    // Loss keeps the congestion window small, and so always full.
+    // Loss keeps the window of CUBIC small, and so always full.
     path.set(Faults {
         delay: Duration::from_millis(20),
         loss: 0.03,
@@ -234,6 +241,7 @@ async fn an_agent_in_mid_upload_hears_that_it_was_taken_over() {
                 host: "127.0.0.1".into(),
                 port,
             };
+            config.congestion = Congestion::Cubic;
         })
         .await;
     let mut visitor = world.dial().await;
@@ -340,7 +348,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn an_owner_has_only_so_many_names_remembered() {
     use adit_relay::route::REMEMBERED;
 
-    let world = World::start().await;
+    let world = World::with(|config| config.hold = Duration::ZERO).await;
     let mut config = world.agent_config("name-0", "echo");
     // More names than are remembered, a few at a time.
     for n in 0..REMEMBERED + 2 {

@@ -1,9 +1,7 @@
-//! A UDP way between agent and relay that is as bad as asked: it delays, loses, reorders, cuts, has
-//! a bottleneck, drops what is too large, and changes the address under which the relay sees the
-//! agent. What is random follows from a seed.
+//! The forwarder that is a way.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,47 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 
-/// How bad a way is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
-    /// How long every datagram takes, one way.
-    pub delay: Duration,
-    /// The share of datagrams that get lost, 0 to 1.
-    pub loss: f64,
-    /// The share of datagrams that take twice the delay and another millisecond.
-    pub reorder: f64,
-    /// Whether nothing at all gets through.
-    pub cut: bool,
-    /// How much gets through each way; all that comes when there is none.
-    pub rate: Option<Rate>,
-    /// The largest datagram that gets through; any size when there is none.
-    pub max_datagram: Option<usize>,
-}
-
-/// The bottleneck of a way.
-#[derive(Clone, Copy, Debug)]
-pub struct Rate {
-    /// Bits a second, headers not counted.
-    pub bits: u64,
-    /// Bytes that may wait for their turn; what comes on top is lost.
-    pub queue: u64,
-}
-
-impl Rate {
-    /// A bottleneck of `bits` a second, before which the way's own product of rate and round trip
-    /// may wait.
-    pub fn with_usual_queue(bits: u64, round_trip: Duration) -> Self {
-        let queue = u128::from(bits) * round_trip.as_nanos() / 8_000_000_000;
-        Self {
-            bits,
-            queue: queue as u64,
-        }
-    }
-
-    fn takes(&self, bytes: u64) -> Duration {
-        Duration::from_nanos(bytes * 8_000_000_000 / self.bits)
-    }
-}
+use super::Faults;
+use crate::random::Random;
 
 /// A forwarder on a port of its own, to be dialled in the relay's place.
 #[derive(Debug)]
@@ -72,6 +31,8 @@ pub struct Counts {
     pub too_large: u64,
     /// Lost because the queue was full.
     pub crowded: u64,
+    /// Carried, each counted once.
+    pub carried: u64,
     /// Bytes of the largest that was not.
     pub largest: usize,
 }
@@ -79,12 +40,22 @@ pub struct Counts {
 #[derive(Debug)]
 struct State {
     faults: Faults,
-    random: u64,
+    random: Random,
     /// Until when the bottleneck is busy: towards the relay, and towards the agent.
     busy: [Instant; 2],
     counts: Counts,
     /// Counts changes of address; a forwarder with an old number is retired.
     generation: u64,
+    /// Where the relay sees the agent, if it can be chosen.
+    seen_at: Ipv4Addr,
+    blocked: Blocked,
+}
+
+/// What does not get through, whatever the faults.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Blocked {
+    Nothing,
+    Known { strangers: bool },
 }
 
 impl Path {
@@ -94,15 +65,16 @@ impl Path {
         reason = "it is waited for like every other part of a world"
     )]
     pub async fn to(relay: SocketAddr, seed: u64) -> Self {
-        let inside = Arc::new(socket());
+        let inside = Arc::new(socket(Ipv4Addr::LOCALHOST));
         let address = inside.local_addr().unwrap();
-        let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let state = Arc::new(Mutex::new(State {
             faults: Faults::default(),
-            random,
+            random: Random::new(seed),
             busy: [Instant::now(); 2],
             counts: Counts::default(),
             generation: 0,
+            seen_at: Ipv4Addr::LOCALHOST,
+            blocked: Blocked::Nothing,
         }));
         let tasks = Tasks::default();
         tasks.spawn(
@@ -121,9 +93,31 @@ impl Path {
         self.lock().faults = faults;
     }
 
-    /// From now on the relay sees the agent at another address, as after a NAT's rebinding.
+    /// From now on the relay sees the agent at another port, as after a NAT's rebinding.
     pub fn rebind(&self) {
         self.lock().generation += 1;
+    }
+
+    /// From now on the relay sees the agent at another IP address. All of 127.0.0.0/8 must be this
+    /// machine's, as on Linux.
+    pub fn change_address(&self) {
+        let mut state = self.lock();
+        let [a, b, c, last] = state.seen_at.octets();
+        state.seen_at = Ipv4Addr::new(a, b, c, last % 250 + 1);
+        state.generation += 1;
+    }
+
+    /// From now on nothing gets through from where the agent is now; what comes from another of its
+    /// ports does, but for connections that have moved there if `strangers`: as behind a load balancer
+    /// that has lost its table.
+    pub fn forget(&self, strangers: bool) {
+        let mut state = self.lock();
+        state.blocked = Blocked::Known { strangers };
+    }
+
+    /// From now on everything gets through again.
+    pub fn remember(&self) {
+        self.lock().blocked = Blocked::Nothing;
     }
 
     /// What it has done so far.
@@ -152,16 +146,40 @@ async fn forward(
 ) {
     let mut buffer = vec![0; 65536];
     let mut outside: HashMap<SocketAddr, (u64, mpsc::UnboundedSender<Late>)> = HashMap::new();
+    let mut heard: HashMap<SocketAddr, Instant> = HashMap::new();
     let to_agent = delayed(inside.clone(), &tasks);
+    let (mut blocked, mut was_blocked) = (HashSet::new(), Blocked::Nothing);
     loop {
         let Ok((len, agent)) = inside.recv_from(&mut buffer).await else {
             continue;
         };
-        let generation = state.lock().unwrap().generation;
+        let last = heard.insert(agent, Instant::now());
+        let (generation, seen_at, now_blocked) = {
+            let mut state = state.lock().unwrap();
+            let generation = state.generation_after(last);
+            (generation, state.seen_at, state.blocked)
+        };
+        if now_blocked == Blocked::Nothing {
+            was_blocked = now_blocked;
+            blocked.clear();
+        }
+        if let Blocked::Known { strangers } = now_blocked {
+            if std::mem::replace(&mut was_blocked, now_blocked) == Blocked::Nothing {
+                blocked.extend(outside.drain().map(|(agent, _)| agent));
+            }
+            // RFC 9000 section 17: a long header belongs to a handshake.
+            let begins = buffer[0] & 0x80 != 0;
+            if strangers && !begins && !outside.contains_key(&agent) {
+                blocked.insert(agent);
+            }
+            if blocked.contains(&agent) {
+                continue;
+            }
+        }
         let current = match outside.get(&agent) {
             Some((made, sender)) if *made == generation => sender.clone(),
             _ => {
-                let socket = Arc::new(socket());
+                let socket = Arc::new(socket(seen_at));
                 let sender = delayed(socket.clone(), &tasks);
                 let back = back(socket, agent, generation, state.clone(), to_agent.clone());
                 tasks.spawn(Span::none(), back);
@@ -201,9 +219,10 @@ fn pass(
     address: SocketAddr,
 ) {
     let mut state = state.lock().unwrap();
-    let (lost, slow) = (state.random(), state.random());
+    let [lost, slow, twice] = [(); 3].map(|()| state.random.share());
     let faults = state.faults;
-    if faults.cut || lost < faults.loss {
+    let one_way = [faults.cut_to_relay, faults.cut_to_agent];
+    if faults.cut || one_way[direction] || lost < faults.loss {
         return;
     }
     if faults.max_datagram.is_some_and(|max| datagram.len() > max) {
@@ -222,26 +241,29 @@ fn pass(
         leaves = free + rate.takes(datagram.len() as u64);
         state.busy[direction] = leaves;
     }
-    let extra = if slow < faults.reorder {
-        faults.delay + Duration::from_millis(1)
-    } else {
-        Duration::ZERO
-    };
-    let due = leaves + faults.delay + extra;
-    drop(to.send(Late {
-        due,
-        datagram: datagram.to_vec(),
-        address,
-    }));
+    state.counts.carried += 1;
+    let mut due = leaves + faults.delay;
+    if slow < faults.reorder {
+        due += faults.delay + LATE;
+    }
+    let copies = 1 + usize::from(twice < faults.duplicate);
+    for due in [due, due + LATE].into_iter().take(copies) {
+        drop(to.send(Late {
+            due,
+            datagram: datagram.to_vec(),
+            address,
+        }));
+    }
 }
 
 impl State {
-    /// Between 0 and 1, from the seed (xorshift).
-    fn random(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) as f64 / (1_u64 << 53) as f64
+    /// The current generation, and a new one after too long a silence.
+    fn generation_after(&mut self, last: Option<Instant>) -> u64 {
+        let silence = last.map_or(Duration::ZERO, |last| last.elapsed());
+        if self.faults.forgets.is_some_and(|after| silence > after) {
+            self.generation += 1;
+        }
+        self.generation
     }
 }
 
@@ -254,8 +276,8 @@ struct Late {
 }
 
 /// A socket of loopback with room for bursts: what gets lost is for us to decide.
-fn socket() -> UdpSocket {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+fn socket(ip: Ipv4Addr) -> UdpSocket {
+    let socket = std::net::UdpSocket::bind((ip, 0)).unwrap();
     socket.set_nonblocking(true).unwrap();
     let buffers = SockRef::from(&socket);
     buffers.set_recv_buffer_size(4 << 20).unwrap();
@@ -263,6 +285,8 @@ fn socket() -> UdpSocket {
     UdpSocket::from_std(socket).unwrap()
 }
 
+/// By how much a datagram that is late comes after others.
+const LATE: Duration = Duration::from_millis(1);
 const TO_RELAY: usize = 0;
 const TO_AGENT: usize = 1;
 
