@@ -11,11 +11,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::OriginError;
+use super::addresses::Addresses;
 use crate::config::{Origin, Scheme};
 
 /// Opens connections to one origin.
@@ -27,7 +28,7 @@ pub struct Dialer {
 
 #[derive(Debug)]
 enum Target {
-    Tcp { host: String, port: u16 },
+    Tcp(Addresses),
     Unix(PathBuf),
 }
 
@@ -84,7 +85,7 @@ impl Dialer {
             None => None,
         };
         Ok(Self {
-            target: Target::Tcp { host, port },
+            target: Target::Tcp(Addresses::new(host, port)),
             tls,
         })
     }
@@ -122,8 +123,8 @@ impl Dialer {
                 let io = Box::new(connect.map_err(OriginError::Connect)?);
                 Ok(Fresh { io, is_h2: false })
             }
-            Target::Tcp { host, port } => {
-                let connect = timeout(CONNECT, connect(host, *port)).await.map_err(late)?;
+            Target::Tcp(addresses) => {
+                let connect = timeout(CONNECT, addresses.connect()).await.map_err(late)?;
                 let stream = connect.map_err(OriginError::Connect)?;
                 let Some((config, name)) = &self.tls else {
                     return Ok(Fresh {
@@ -152,27 +153,11 @@ impl Dialer {
         let probe = async {
             match &self.target {
                 Target::Unix(path) => UnixStream::connect(path).await.is_ok(),
-                Target::Tcp { host, port } => connect(host, *port).await.is_ok(),
+                Target::Tcp(addresses) => addresses.connect().await.is_ok(),
             }
         };
         timeout(CONNECT, probe).await.unwrap_or(false)
     }
-}
-
-/// Tries every address of the host in turn: a server on `localhost` may listen on either family.
-async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::ErrorKind::NotFound.into();
-    for address in lookup_host((host, port)).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Small requests must not wait for an acknowledgement of the one before.
-                drop(stream.set_nodelay(true));
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 fn tls_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> OriginError {

@@ -6,6 +6,7 @@
 //! - [`upgrade`]: a switch of protocols;
 //! - [`echo`]: the built-in origin.
 
+mod addresses;
 pub mod dial;
 pub mod echo;
 pub mod http1;
