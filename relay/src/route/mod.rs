@@ -6,6 +6,8 @@
 
 pub mod derive;
 pub mod reserved;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,13 +126,13 @@ impl Routes {
             tracing::info!(%host, %old, new = %session.id, "claim taken over by the same owner");
         }
         state.owner = owner;
-        drop(state);
-        drop(slot);
         let serving = Serving {
             session: session.clone(),
             tunnel,
         };
         let old = route.serving.send_replace(Some(serving));
+        drop(state);
+        drop(slot);
         if let Some(Serving { session: old, .. }) = old.filter(|old| old.session.id != session.id) {
             // To the same process its lost connection is of no interest; another one wants to know.
             let who = if old.is_of_same_process(session) {
@@ -331,6 +333,8 @@ pub struct Route {
     /// The host.
     pub host: Host,
     state: Mutex<State>,
+    /// Changed only under the lock of `state`, with `served_by`: otherwise another shard's claim could come
+    /// in between, and be overwritten.
     serving: watch::Sender<Option<Serving>>,
     held: Arc<AtomicUsize>,
     /// Requests in flight.
@@ -479,8 +483,9 @@ impl Claim {
         // One that was stopped may be about to be started anew.
         let expected = if given_back { RESTART } else { EXPECTED };
         state.expected_until = Some(now + expected);
+        let old = self.route.serving.send_replace(None);
         drop(state);
-        self.route.serving.send_replace(None);
+        drop(old);
     }
 }
 
