@@ -41,18 +41,21 @@ pub(super) fn retry(failures: u32, is_unreached: bool) -> Duration {
     full.mul_f64(1.0 + 0.2 * random_fraction())
 }
 
-/// How long to wait when the last order did not end: once not at all, since one crash is no fault of
-/// the order.
-pub(super) fn after_crash(orders: u32) -> Duration {
-    match orders {
-        0 | 1 => Duration::ZERO,
-        more => retry(more - 1, false),
+/// How long to wait, from its beginning, after this many orders in a row did not end. Authorities do not count
+/// those as failures, and who restarts a relay thrice does not want to wait; but one that is restarted without
+/// end must not order without end.
+pub(super) fn after_interruptions(orders: u32) -> Duration {
+    match orders.checked_sub(AT_ONCE) {
+        None | Some(0) => Duration::ZERO,
+        Some(more) => MINUTE.saturating_mul(1 << (more - 1).min(6)).min(HOUR),
     }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Orders that may be interrupted until one must wait.
+const AT_ONCE: u32 = 3;
 /// How much of a certificate's life a renewal may come early.
 const JITTER: f64 = 1.0 / 30.0;
 /// How much of its life must be left, whatever is suggested.
@@ -98,7 +101,15 @@ mod tests {
         }
         // The first order fails twice at most.
         assert!(2 + within_an_hour <= 5);
-        assert_eq!(after_crash(1), Duration::ZERO);
-        assert!(after_crash(2) >= 10 * MINUTE);
+    }
+
+    #[test]
+    fn an_interrupted_order_is_made_again_at_once_but_not_without_end() {
+        assert_eq!(after_interruptions(3), Duration::ZERO);
+        let within_three_hours = (1..).take_while(|n| after_interruptions(*n) < HOUR).count();
+        // Let's Encrypt takes 300.
+        assert!(within_three_hours < 12, "{within_three_hours}");
+        assert_eq!(after_interruptions(4), MINUTE);
+        assert_eq!(after_interruptions(u32::MAX), HOUR);
     }
 }

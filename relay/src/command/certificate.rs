@@ -147,6 +147,7 @@ mod tests {
         let failed = orders::Record {
             name: "app.customer.com".into(),
             failures: 2,
+            interrupted: 0,
             retry_at: 100,
             error: "refused \u{1b}[31m".into(),
         };

@@ -8,8 +8,11 @@ use rusqlite::Connection;
 pub struct Record {
     /// What the certificate is for.
     pub name: String,
-    /// How often it was ordered in vain; an order that is under way counts.
+    /// How often it was ordered in vain.
     pub failures: u32,
+    /// How many orders in a row have begun and not ended: the one that is under way, and those before that were
+    /// cut short by the relay's end.
+    pub interrupted: u32,
     /// When to order again, in seconds since 1970.
     pub retry_at: i64,
     /// Why the last order failed; empty while one is under way.
@@ -22,16 +25,19 @@ pub struct Record {
 ///
 /// Whatever the database says.
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<Record>> {
-    db.prepare_cached("SELECT name, failures, retry_at, error FROM orders ORDER BY name")?
-        .query_map([], |row| {
-            Ok(Record {
-                name: row.get(0)?,
-                failures: row.get(1)?,
-                retry_at: row.get(2)?,
-                error: row.get(3)?,
-            })
-        })?
-        .collect()
+    db.prepare_cached(
+        "SELECT name, failures, interrupted, retry_at, error FROM orders ORDER BY name",
+    )?
+    .query_map([], |row| {
+        Ok(Record {
+            name: row.get(0)?,
+            failures: row.get(1)?,
+            interrupted: row.get(2)?,
+            retry_at: row.get(3)?,
+            error: row.get(4)?,
+        })
+    })?
+    .collect()
 }
 
 /// Keeps what is known about a name, in place of what was known before.
@@ -41,11 +47,13 @@ pub fn all(db: &Connection) -> rusqlite::Result<Vec<Record>> {
 /// Whatever the database says.
 pub fn put(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT OR REPLACE INTO orders (name, failures, retry_at, error) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO orders (name, failures, interrupted, retry_at, error)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
     .execute((
         &record.name,
         record.failures,
+        record.interrupted,
         record.retry_at,
         &record.error,
     ))
@@ -86,6 +94,7 @@ mod tests {
         let mut record = Record {
             name: "a.example.com".into(),
             failures: 1,
+            interrupted: 3,
             retry_at: 10,
             error: String::new(),
         };

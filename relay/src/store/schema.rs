@@ -206,6 +206,9 @@ const STEPS: &[&str] = &[
         names INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    ALTER TABLE orders ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 #[cfg(test)]

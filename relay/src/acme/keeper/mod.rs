@@ -1,5 +1,6 @@
 //! The one task that decides which certificates are ordered, and when.
 
+mod job;
 mod recall;
 mod suggest;
 
@@ -13,6 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{Span, info, warn};
 
+use self::job::{Has, Job, Suggestion};
 use super::certificate::Certificate;
 use super::challenge::Kind;
 use super::dns::Dns;
@@ -39,33 +41,14 @@ pub(crate) struct Keeper {
     tasks: Tasks,
 }
 
-/// One name that has a certificate or needs one.
-#[derive(Default)]
-struct Job {
-    /// When to order.
-    due: i64,
-    failures: u32,
-    is_busy: bool,
-    has: Option<Has>,
-}
-
-/// The certificate that a name has.
-struct Has {
-    leaf: CertificateDer<'static>,
-    since: SystemTime,
-    until: SystemTime,
-    /// When to ask whether it should be renewed early.
-    ask_at: i64,
-    /// Whether the authority makes suggestions.
-    is_suggested: bool,
-}
-
 /// What came of something that was begun.
 enum News {
     Ordered(String, Result<Box<Certificate>, AcmeError>),
+    /// About the certificate with this leaf.
     Suggested(
         String,
-        Result<Option<(SystemTime, SystemTime, Duration)>, AcmeError>,
+        CertificateDer<'static>,
+        Result<Option<Suggestion>, AcmeError>,
     ),
 }
 
@@ -144,7 +127,7 @@ impl Keeper {
                 () = tasks.stopped() => return,
                 Some(news) = self.news.1.recv() => match news {
                     News::Ordered(name, result) => self.ordered(&name, result).await,
-                    News::Suggested(name, result) => self.suggested(&name, result),
+                    News::Suggested(name, leaf, result) => self.suggested(&name, &leaf, result),
                 },
                 Some(wanted) = self.wanted.recv() => {
                     self.want(wanted).await;
@@ -270,10 +253,12 @@ impl Keeper {
         let failures = job.failures;
         let has = job.has.as_ref();
         let old = has.filter(|has| has.is_suggested).map(|h| h.leaf.clone());
-        // Should the relay crash now, the next one knows that this was tried.
+        job.interrupted = job.interrupted.saturating_add(1);
+        // Should the relay end now, the next one knows that this was tried.
         let record = orders::Record {
             name: name.to_owned(),
-            failures: failures + 1,
+            failures,
+            interrupted: job.interrupted,
             retry_at: now(),
             error: String::new(),
         };
@@ -306,9 +291,6 @@ impl Keeper {
                 let until = jiff::Timestamp::try_from(certificate.until);
                 let until = until.map_or_else(|_| String::new(), |until| until.to_string());
                 let shown = self.show(name, *certificate);
-                if let Some(job) = self.jobs.get_mut(name) {
-                    job.is_busy = false;
-                }
                 match shown {
                     Ok(()) => {
                         info!(name, until, "certificate issued");
@@ -334,6 +316,7 @@ impl Keeper {
             return;
         };
         job.is_busy = false;
+        job.interrupted = 0;
         job.failures = job.failures.saturating_add(1);
         let mut wait = timing::retry(job.failures, error.is_unreached());
         if error.is_rate_limit() {
@@ -353,6 +336,7 @@ impl Keeper {
         let record = orders::Record {
             name: name.to_owned(),
             failures: job.failures,
+            interrupted: 0,
             retry_at: job.due,
             error: chain,
         };

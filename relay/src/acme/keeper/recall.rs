@@ -2,8 +2,8 @@
 
 use tracing::warn;
 
-use super::{FORGET, Has, Job, Keeper, whole};
-use crate::acme::certificate::{Certificate, seconds};
+use super::{FORGET, Job, Keeper, whole};
+use crate::acme::certificate::Certificate;
 use crate::acme::{AcmeError, timing};
 use crate::store::{certificates, now, orders};
 
@@ -39,10 +39,8 @@ impl Keeper {
         for record in unfinished {
             let job = self.jobs.entry(record.name).or_default();
             job.failures = record.failures;
-            job.due = match record.error.is_empty() {
-                true => record.retry_at + whole(timing::after_crash(record.failures)),
-                false => record.retry_at,
-            };
+            job.interrupted = record.interrupted;
+            job.due = record.retry_at + whole(timing::after_interruptions(record.interrupted));
         }
         self.jobs.entry(self.own.clone()).or_default();
         let waits = |job: &Job| job.due <= now();
@@ -54,24 +52,13 @@ impl Keeper {
 
     /// Shows a certificate, and plans when it is renewed.
     pub(super) fn show(&mut self, name: &str, certificate: Certificate) -> Result<(), AcmeError> {
+        let mut job = Job::default();
+        job.take(&certificate);
         let Certificate {
-            chain,
-            key,
-            since,
-            until,
+            chain, key, until, ..
         } = certificate;
-        let leaf = chain[0].clone();
         self.orders.issued.install(name, chain, key, until)?;
-        let job = self.jobs.entry(name.to_owned()).or_default();
-        job.failures = 0;
-        job.due = seconds(timing::renewal(since, until));
-        job.has = Some(Has {
-            leaf,
-            since,
-            until,
-            ask_at: 0,
-            is_suggested: false,
-        });
+        self.jobs.insert(name.to_owned(), job);
         Ok(())
     }
 }

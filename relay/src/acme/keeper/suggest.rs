@@ -1,12 +1,11 @@
 //! Authorities may suggest when to renew (ARI, RFC 9773), such as early when they will have to revoke.
 
-use std::time::{Duration, SystemTime};
-
+use rustls::pki_types::CertificateDer;
 use tracing::Span;
 
-use super::{Job, Keeper, News, whole};
-use crate::acme::certificate::seconds;
-use crate::acme::{AcmeError, timing};
+use super::job::Suggestion;
+use super::{Job, Keeper, News};
+use crate::acme::AcmeError;
 use crate::store::now;
 
 impl Keeper {
@@ -24,37 +23,21 @@ impl Keeper {
                 () = tasks.stopped() => return,
                 result = orders.suggestion(&leaf) => result,
             };
-            drop(say.send(News::Suggested(name, result)).await);
+            drop(say.send(News::Suggested(name, leaf, result)).await);
         });
     }
 
     pub(super) fn suggested(
         &mut self,
         name: &str,
-        result: Result<Option<(SystemTime, SystemTime, Duration)>, AcmeError>,
+        leaf: &CertificateDer<'_>,
+        result: Result<Option<Suggestion>, AcmeError>,
     ) {
-        let Some(Job {
-            due,
-            has: Some(has),
-            ..
-        }) = self.jobs.get_mut(name)
-        else {
-            return;
-        };
-        let again = match result {
-            Ok(Some((start, end, again))) => {
-                let at = timing::suggested((start, end), (has.since, has.until));
-                *due = seconds(at);
-                has.is_suggested = true;
-                timing::ask_again(Some(again))
-            }
-            // It may learn to.
-            Ok(None) => timing::ask_again(Some(Duration::MAX)),
-            Err(error) => {
-                tracing::debug!(name, %error, "no suggestion when to renew");
-                timing::ask_again(None)
-            }
-        };
-        has.ask_at = now() + whole(again);
+        if let Err(error) = &result {
+            tracing::debug!(name, %error, "no suggestion when to renew");
+        }
+        if let Some(job) = self.jobs.get_mut(name) {
+            job.suggested(leaf, result.ok(), now());
+        }
     }
 }
