@@ -69,6 +69,9 @@ impl Orders {
         failures: u32,
         old: Option<&CertificateDer<'static>>,
     ) -> Result<Certificate, AcmeError> {
+        if let Some(dns) = self.by_dns(names) {
+            dns.tidy().await;
+        }
         let work = self.attempt(names, failures, old);
         let result = match timeout(PATIENCE, work).await {
             Ok(result) => result,
@@ -146,9 +149,9 @@ impl Orders {
         old: Option<&CertificateDer<'static>>,
     ) -> Result<(String, KeyPair), AcmeError> {
         let account = self.account().await?;
-        let kinds = match (&self.dns, names.iter().any(|name| name.starts_with("*."))) {
-            (Some(_), true) => vec![Kind::Dns],
-            _ => kinds(&self.kinds, failures),
+        let kinds = match self.by_dns(names) {
+            Some(_) => vec![Kind::Dns],
+            None => kinds(&self.kinds, failures),
         };
         let mut last = AcmeError::Nonsense("no way to be asked");
         for kind in kinds {
@@ -161,6 +164,12 @@ impl Orders {
             }
         }
         Err(last)
+    }
+
+    /// How DNS records are set, if the authority has to ask by DNS, as it does about wildcards.
+    fn by_dns(&self, names: &[String]) -> Option<&Dns> {
+        let has_wildcard = names.iter().any(|name| name.starts_with("*."));
+        self.dns.as_ref().filter(|_| has_wildcard)
     }
 
     async fn one(

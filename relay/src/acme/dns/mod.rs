@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::OnceCell;
 
 use self::cloudflare::Cloudflare;
 use super::AcmeError;
@@ -40,6 +41,8 @@ pub(super) struct Dns {
     store: Store,
     /// How long a record takes until it can be seen everywhere.
     wait: Duration,
+    /// Whether records of the relay before were removed.
+    is_tidy: Arc<OnceCell<()>>,
 }
 
 #[derive(Clone)]
@@ -67,6 +70,7 @@ impl Dns {
             way,
             store: store.clone(),
             wait: config.dns_wait,
+            is_tidy: Arc::default(),
         }))
     }
 
@@ -108,12 +112,22 @@ impl Dns {
         }
     }
 
-    /// Removes what was left behind by a relay that crashed.
-    pub(super) async fn tidy(&self) -> Result<(), AcmeError> {
-        for (name, value) in self.store.call(|db| dns_records::all(db)).await? {
-            self.cleanup(&Record { name, value }).await;
-        }
-        Ok(())
+    /// Removes what a relay before left behind, once: whoever calls while that is under way waits for it.
+    /// Records must not be set before, since there are programs that remove all of a name. Safe to drop.
+    pub(super) async fn tidy(&self) {
+        let work = async {
+            match self.store.call(|db| dns_records::all(db)).await {
+                Ok(left) => {
+                    for (name, value) in left {
+                        self.cleanup(&Record { name, value }).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot remove DNS records that were left behind");
+                }
+            }
+        };
+        self.is_tidy.get_or_init(|| work).await;
     }
 }
 

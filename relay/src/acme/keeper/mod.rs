@@ -112,9 +112,12 @@ impl Keeper {
     /// Orders and renews until the tasks are stopped.
     pub(crate) async fn run(mut self) {
         if let Some(dns) = self.orders.dns.clone() {
+            let tasks = self.tasks.clone();
             self.tasks.spawn(Span::current(), async move {
-                if let Err(error) = dns.tidy().await {
-                    warn!(%error, "cannot remove DNS records that were left behind");
+                tokio::select! {
+                    biased;
+                    () = tasks.stopped() => {}
+                    () = dns.tidy() => {}
                 }
             });
         }
