@@ -1,5 +1,6 @@
 //! Pebble, a certificate authority for tests (Debian: `pebble`), with the DNS server that it asks. Both are
-//! as unpleasant as they can be: half of all nonces are refused, and it looks at challenges after a pause.
+//! as unpleasant as they can be: half of all nonces are refused, it looks at challenges after a pause, and it
+//! forgets what it has verified.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub struct Wish {
     pub life: u32,
     /// Whether it can reach the relay's port for handshakes.
     pub reaches_https: bool,
+    /// Whether it can reach the relay's port for requests without TLS.
+    pub reaches_http: bool,
     /// Whether it only takes accounts that it knows otherwise.
     pub binds: bool,
 }
@@ -29,6 +32,7 @@ impl Default for Wish {
         Self {
             life: 3600,
             reaches_https: true,
+            reaches_http: true,
             binds: false,
         }
     }
@@ -46,7 +50,7 @@ pub struct Pebble {
     pub https: u16,
     management: u16,
     dns: u16,
-    _programs: [Program; 2],
+    programs: [Program; 2],
 }
 
 /// The id and key of an account that is known otherwise.
@@ -68,8 +72,8 @@ impl Pebble {
             "managementListenAddress": at(management),
             "certificate": dir.join("server.pem"),
             "privateKey": dir.join("server.key"),
-            "httpPort": http,
-            // Nothing listens on the port of its own directory for such handshakes.
+            // Nothing listens for such requests and handshakes on the port of its own directory.
+            "httpPort": if wish.reaches_http { http } else { wfe },
             "tlsPort": if wish.reaches_https { https } else { wfe },
             "ocspResponderURL": "",
             "externalAccountBindingRequired": wish.binds,
@@ -95,6 +99,7 @@ impl Pebble {
             .arg(&path)
             .args(["-dnsserver", &at(dns)])
             .env("PEBBLE_WFE_NONCEREJECT", "50")
+            .env("PEBBLE_AUTHZREUSE", "0")
             .env("PEBBLE_VA_SLEEPTIME", "2");
         let mut authority = Program::start(command);
         authority
@@ -109,7 +114,7 @@ impl Pebble {
             https,
             management,
             dns: dns_management,
-            _programs: [names, authority],
+            programs: [names, authority],
         }
     }
 
@@ -144,14 +149,21 @@ impl Pebble {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Has it find this host where no relay is.
-    pub async fn lead_astray(&self, host: &str) {
-        let body = json!({ "host": host, "addresses": ["127.0.0.2"] }).to_string();
+    /// Waits until it begins to ask about a host, which takes it a moment. Each call waits for another time.
+    pub async fn asks(&mut self) {
+        let is_asking = |line: &str| line.contains("Pulled a task").then_some(());
+        self.programs[1].line("a question", is_asking).await;
+    }
+
+    /// Has its DNS server lead this host to `address`, and not to 127.0.0.1 as all others.
+    pub async fn lead(&self, host: &str, address: &str) {
+        let body = json!({ "host": host, "addresses": [address] }).to_string();
         let url = format!("http://127.0.0.1:{}/add-a", self.dns);
         curl(&["--data", &body, &url]).await;
     }
 
-    /// A program that sets DNS records, and notes in a file how it was called.
+    /// A program that sets DNS records, and notes in a file how it was called. To remove some takes it a second,
+    /// and then it removes all of that name.
     pub fn hook(&self) -> (PathBuf, PathBuf) {
         use std::os::unix::fs::PermissionsExt as _;
         let (program, calls) = (self.dir().join("hook"), self.dir().join("calls"));
@@ -159,7 +171,7 @@ impl Pebble {
             "#!/bin/sh -e\n\
              case $1 in\n\
              present) curl -sS -d '{{\"host\":\"'$2'\",\"value\":\"'$3'\"}}' http://127.0.0.1:{dns}/set-txt;;\n\
-             cleanup) curl -sS -d '{{\"host\":\"'$2'\"}}' http://127.0.0.1:{dns}/clear-txt;;\n\
+             cleanup) sleep 1; curl -sS -d '{{\"host\":\"'$2'\"}}' http://127.0.0.1:{dns}/clear-txt;;\n\
              esac\n\
              echo \"$@\" >> {calls}\n",
             dns = self.dns,

@@ -1,5 +1,7 @@
 //! Certificates that the relay orders by itself, from an authority that none of us wrote.
 
+mod crash;
+mod life;
 mod renewal;
 mod suggestion;
 mod ways;
@@ -7,10 +9,11 @@ mod ways;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use adit_shared::certificate;
 use adit_shared::quic::tls::{self, Trust};
-use adit_tests::pebble::Pebble;
+use adit_tests::pebble::{Pebble, Wish};
 use adit_tests::program::{Program, ours, run};
 use adit_tests::visit::{Answer, parse};
 use adit_tests::world::Scratch;
@@ -109,6 +112,17 @@ impl Public {
         found.unwrap()
     }
 
+    /// A handshake for `host` that was just claimed. It waits for the certificate; only on a busy machine that
+    /// comes later than handshakes wait.
+    async fn first(&self, host: &str) -> TlsStream<TcpStream> {
+        let start = Instant::now();
+        if let Err(error) = self.handshake(host).await {
+            assert!(start.elapsed() >= HANDSHAKE, "{host}: {error}, at once");
+            self.trusted(host).await;
+        }
+        self.handshake(host).await.unwrap()
+    }
+
     /// Waits until something else is shown for `host`.
     async fn replaced(&self, host: &str, old: &CertificateDer<'_>) -> CertificateDer<'static> {
         let mut new = old.clone().into_owned();
@@ -143,6 +157,17 @@ impl Public {
             .unwrap()
     }
 
+    /// Has the certificate of this name revoked.
+    async fn revoke(&self, name: &str, pebble: &Pebble) {
+        let mut revoke = ours("relay");
+        revoke
+            .args(["certificate", "revoke", name, "--domain", DOMAIN])
+            .args(settings(pebble))
+            .args(["--acme-directory", &pebble.directory, "--state-dir"])
+            .arg(self.state.path());
+        run(revoke).await;
+    }
+
     async fn command(&self, words: &[&str]) -> String {
         let mut command = ours("relay");
         command
@@ -151,6 +176,44 @@ impl Public {
             .arg(self.state.path());
         run(command).await
     }
+}
+
+/// How long a handshake waits for a first certificate.
+const HANDSHAKE: Duration = Duration::from_secs(8);
+
+/// How the authority asks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    Handshake,
+    Request,
+    Dns,
+}
+
+impl Way {
+    /// An authority that can ask in no other way about single hosts.
+    async fn pebble(self) -> Pebble {
+        Pebble::start(Wish {
+            reaches_https: self == Self::Handshake,
+            reaches_http: self == Self::Request,
+            ..Wish::default()
+        })
+        .await
+    }
+
+    /// What the certificate for the domain is called.
+    fn own(self) -> String {
+        match self {
+            Self::Handshake | Self::Request => DOMAIN.to_owned(),
+            Self::Dns => format!("*.{DOMAIN}"),
+        }
+    }
+}
+
+/// How an authority calls a certificate that is asked about.
+fn serial(leaf: &CertificateDer<'_>) -> String {
+    let (_, serial) = certificate::identifier(leaf).unwrap();
+    let serial: String = serial.iter().map(|byte| format!("{byte:02x}")).collect();
+    serial.trim_start_matches('0').to_owned()
 }
 
 /// Where the relay listens, and how it believes pebble.

@@ -16,7 +16,7 @@ use super::{DOMAIN, Public};
 
 /// A directory that suggests to renew the first certificate that it is asked about at once, and all others
 /// in a thousand years.
-async fn serve(pebble: &Pebble) -> (String, Arc<Mutex<Vec<String>>>) {
+pub(super) async fn serve(pebble: &Pebble) -> (String, Arc<Mutex<Vec<String>>>) {
     let chain = read_certificates(&pebble.dir().join("server.pem")).unwrap();
     let key = read_key(&pebble.dir().join("server.key")).unwrap();
     let config = ServerConfig::builder_with_provider(tls::provider())

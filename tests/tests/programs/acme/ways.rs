@@ -1,7 +1,12 @@
 //! All ways in which the authority asks, and those that it cannot.
 
+use std::path::Path;
+
+use adit_relay::store::{accounts, certificates, connect};
 use adit_shared::certificate;
 use adit_tests::pebble::{BOUND, Pebble, Wish};
+use adit_tests::world::Scratch;
+use rcgen::KeyPair;
 
 use super::{DOMAIN, Public, ask, calls, text, wait};
 
@@ -16,8 +21,7 @@ async fn by_handshake_for_the_domain_a_name_and_an_own_domain() {
         ("--hostname", "app.customer.test", "app.customer.test"),
     ] {
         let _agent = relay.agent(&[flag, name]).await;
-        // The very first handshake waits for the certificate.
-        let mut stream = relay.handshake(host).await.unwrap();
+        let mut stream = relay.first(host).await;
         assert_eq!(ask(&mut stream, host).await, "HTTP/1.1 200");
     }
     assert_eq!(relay.metric("adit_relay_certificates").await, 3.0);
@@ -27,9 +31,80 @@ async fn by_handshake_for_the_domain_a_name_and_an_own_domain() {
     );
     let list = relay.command(&["certificate", "list"]).await;
     assert_eq!(list.matches("good").count(), 3, "{list}");
-    // What is at rest gives no key away.
-    let database = std::fs::read(relay.state.path().join("relay.db")).unwrap();
-    assert!(!database.windows(11).any(|part| part == b"PRIVATE KEY"));
+}
+
+#[tokio::test]
+async fn what_is_at_rest_gives_no_key_away() {
+    let pebble = Pebble::start(Wish::default()).await;
+    let relay = Public::start(&pebble, &[]).await;
+    relay.trusted(DOMAIN).await;
+    assert_eq!(keys_in(relay.state.path()), Vec::<&str>::new());
+
+    // They would have been found.
+    let state = Scratch::new();
+    let db = connect(state.path()).unwrap();
+    let record = certificates::Record {
+        name: DOMAIN.into(),
+        directory: pebble.directory.clone(),
+        chain: String::new(),
+        key: KeyPair::generate().unwrap().serialize_der(),
+        not_before: 0,
+        not_after: 0,
+        revoked_at: None,
+    };
+    certificates::put(&db, &record).unwrap();
+    assert_eq!(keys_in(state.path()), ["key"]);
+    let unsealed = br#"{"id":"x","key_pkcs8":"MIGHAgEAMBMG"}"#;
+    accounts::put(&db, &pebble.directory, unsealed, 0).unwrap();
+    assert_eq!(keys_in(state.path()), ["key", "account"]);
+}
+
+/// Whether a private key, or an account with one, can be read in the database or its log.
+fn keys_in(state: &Path) -> Vec<&'static str> {
+    let read = |file: &str| std::fs::read(state.join(file)).unwrap();
+    let bytes = [read("relay.db"), read("relay.db-wal")].concat();
+    let has = |part: &[u8]| bytes.windows(part.len()).any(|at| at == part);
+    // A record is there at all, if sealed.
+    assert!(has(DOMAIN.as_bytes()));
+    let found = [("key", has(P256_KEY)), ("account", has(b"key_pkcs8"))];
+    let found = found.into_iter().filter(|(_, is_there)| *is_there);
+    found.map(|(what, _)| what).collect()
+}
+
+/// What comes before the secret of such a key in PKCS#8: the name of the curve, then the beginning of the key
+/// in the form of RFC 5915.
+const P256_KEY: &[u8] = &[
+    0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04,
+    0x20,
+];
+
+#[tokio::test]
+async fn handshakes_for_names_that_nobody_claimed_order_nothing() {
+    let pebble = Pebble::start(Wish::default()).await;
+    let relay = Public::start(&pebble, &[]).await;
+    relay.trusted(DOMAIN).await;
+    for i in 0..100 {
+        // Of the relay's own domain and of others; the last is no name of a public host.
+        for host in [
+            format!("scan-{i}.relay.test"),
+            format!("scan-{i}.customer.test"),
+            format!("a.b-{i}.relay.test"),
+            format!("scan-{i}"),
+        ] {
+            let shown = tokio::time::timeout(adit_tests::SOON / 2, relay.handshake(&host)).await;
+            assert!(shown.expect("it waits for nothing").is_err(), "{host}");
+        }
+    }
+    // The keeper has seen whatever was asked of it before this.
+    let _agent = relay.agent(&["--subdomain", "app"]).await;
+    relay.trusted("app.relay.test").await;
+    let orders = relay.metric("adit_relay_certificate_orders_total").await;
+    assert_eq!(orders, 2.0);
+    let list = relay.command(&["certificate", "list"]).await;
+    assert!(
+        !list.contains("scan") && list.lines().count() == 3,
+        "{list}"
+    );
 }
 
 #[tokio::test]
@@ -71,7 +146,7 @@ async fn by_dns_for_a_wildcard_and_then_no_more() {
 async fn a_host_that_leads_elsewhere_is_not_ordered_again_and_again() {
     let pebble = Pebble::start(Wish::default()).await;
     let host = "gone.customer.test";
-    pebble.lead_astray(host).await;
+    pebble.lead(host, "127.0.0.2").await;
     let relay = Public::start(&pebble, &[]).await;
     relay.trusted(DOMAIN).await;
     let agent = relay.agent(&["--hostname", host]).await;
