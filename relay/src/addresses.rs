@@ -52,6 +52,17 @@ impl Bounds {
     }
 }
 
+/// What counts as one address with `ip`.
+pub fn whole(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let network = u128::from(ip) & !u128::from(u64::MAX);
+            Ipv6Addr::from(network).into()
+        }
+        ip => ip,
+    }
+}
+
 /// One address, or 64 bits of IPv6.
 #[derive(Debug)]
 struct Address {
@@ -185,13 +196,7 @@ impl Addresses {
         if self.0.exempt.iter().any(|net| net.contains(&ip)) {
             return None;
         }
-        Some(match ip {
-            IpAddr::V4(_) => ip,
-            IpAddr::V6(ip) => {
-                let network = u128::from(ip) & !u128::from(u64::MAX);
-                Ipv6Addr::from(network).into()
-            }
-        })
+        Some(whole(ip))
     }
 
     /// Takes something of an address while nobody can forget it.

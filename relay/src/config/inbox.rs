@@ -20,6 +20,9 @@ pub(super) struct File {
     bytes_per_tunnel: Option<Size>,
     #[serde(deserialize_with = "text")]
     bytes: Option<Size>,
+    requests_per_address: Option<NonZeroU64>,
+    #[serde(deserialize_with = "text")]
+    bytes_per_address: Option<Size>,
     #[serde(deserialize_with = "text")]
     body: Option<Size>,
     #[serde(deserialize_with = "text")]
@@ -35,11 +38,18 @@ pub(super) fn limits(
 ) -> Result<Option<Limits>, ConfigError> {
     let default = Limits::default();
     let size = |typed: Option<Size>, default| typed.map_or(default, |size| size.0 as u64);
+    let requests = file.requests_per_tunnel;
+    let requests = requests.map_or(default.requests_per_tunnel, NonZeroU64::get);
+    let bytes = size(file.bytes_per_tunnel, default.bytes_per_tunnel);
+    // A quarter is left for others.
+    let of_address = |all: u64| all.div_ceil(4) * 3;
     let limits = Limits {
-        requests_per_tunnel: file
-            .requests_per_tunnel
-            .map_or(default.requests_per_tunnel, NonZeroU64::get),
-        bytes_per_tunnel: size(file.bytes_per_tunnel, default.bytes_per_tunnel),
+        requests_per_tunnel: requests,
+        bytes_per_tunnel: bytes,
+        requests_per_address: file
+            .requests_per_address
+            .map_or_else(|| of_address(requests), NonZeroU64::get),
+        bytes_per_address: size(file.bytes_per_address, of_address(bytes)),
         bytes: size(file.bytes, default.bytes),
         body: size(file.body, default.body),
         memory: file.memory.map_or(default.memory, |size| size.0),

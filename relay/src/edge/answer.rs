@@ -270,7 +270,7 @@ impl From<&ForwardError> for Answer {
                 ..KEPT
             },
             ForwardError::Refused(refusal) => match refusal {
-                Refusal::Full | Refusal::RelayFull | Refusal::Disk => Self {
+                Refusal::Full | Refusal::Share | Refusal::RelayFull | Refusal::Disk => Self {
                     retry_after: Some(60),
                     ..INBOX_FULL
                 },

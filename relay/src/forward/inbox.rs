@@ -2,6 +2,7 @@
 //! takes too long, can be kept.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ use crate::queue::{Inboxes, Refusal, Tray, deliver};
 pub(super) struct Keep {
     tray: Arc<Tray>,
     letter: Letter,
+    sender: Option<IpAddr>,
     since: Instant,
     /// Its share of the memory for inboxes.
     _room: OwnedSemaphorePermit,
@@ -132,6 +134,7 @@ impl Forward {
         let keep = Keep {
             tray,
             letter,
+            sender: outbound.sender,
             since,
             _room: whole.room,
         };
@@ -192,7 +195,7 @@ impl Forward {
     async fn answer_early(&self, mut pending: Pending, keep: Keep) -> Box<Failure> {
         let put = self
             .inboxes
-            .put(&keep.tray, &keep.letter, State::AtOrigin, 1);
+            .put(&keep.tray, &keep.letter, keep.sender, State::AtOrigin, 1);
         let id = match put.await {
             Ok(id) => id,
             Err(refusal) => return pending.fail(refusal.into()),
@@ -238,7 +241,8 @@ impl Forward {
 impl Keep {
     /// Keeps it, tried as often as this; says what the visitor is told.
     async fn keep(self, inboxes: &Inboxes, attempts: u32) -> ForwardError {
-        let put = inboxes.put(&self.tray, &self.letter, State::Waiting, attempts);
+        let (tray, letter) = (&self.tray, &self.letter);
+        let put = inboxes.put(tray, letter, self.sender, State::Waiting, attempts);
         match put.await {
             Ok(id) => ForwardError::Kept(self.receipt(id)),
             Err(refusal) => refusal.into(),

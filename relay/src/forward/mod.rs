@@ -18,7 +18,7 @@ mod trailers;
 pub mod upload;
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -55,7 +55,7 @@ pub use self::pending::{Next, Pending, Raw};
 use self::share::Share;
 use self::trailers::Trimmed;
 use self::upload::Upload;
-use crate::addresses::{self, Asker};
+use crate::addresses::{self, Asker, whole};
 use crate::exchange::{self, Exchange, ExchangeError};
 use crate::metrics::Metrics;
 use crate::queue::{self, Inboxes};
@@ -293,6 +293,7 @@ impl Forward {
         Ok(Box::new(Outbound {
             id: access.id().clone(),
             route: destination.route.clone(),
+            sender: (!trusted).then(|| whole(visitor.remote.ip())),
             head,
             expects: inbound.expects,
             window: inbound.window,
@@ -516,6 +517,8 @@ pub struct Prepared {
 struct Outbound {
     id: RequestId,
     route: Arc<Route>,
+    /// From where, if that is not a proxy that speaks for many.
+    sender: Option<IpAddr>,
     head: head::Request,
     /// The visitor waits to be asked for the body.
     expects: bool,

@@ -15,6 +15,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
 
 use super::letter::Id;
+use super::share::{Sender, Share};
 use crate::store::schema::{Schema, prepare_as};
 use crate::store::{SchemaError, StoreError, directory};
 
@@ -275,17 +276,19 @@ pub(super) fn put(
     db: &Connection,
     id: Id,
     host: &Host,
+    sender: Option<Sender>,
     state: State,
     attempts: u32,
     sealed: &[u8],
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO requests (id, host, state, attempts, due, size, sealed)
-         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6)",
+        "INSERT INTO requests (id, host, sender, state, attempts, due, size, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)",
     )?
     .execute((
         id.0,
         host.as_str(),
+        sender.map(|sender| sender.0),
         state as i64,
         attempts,
         sealed.len() as i64,
@@ -294,45 +297,23 @@ pub(super) fn put(
     .map(drop)
 }
 
-/// The next requests to be delivered, which count as tried from now on: what comes after a crash must not
-/// pass for a first attempt. At least one, and no more than `bytes` otherwise.
-pub(super) fn take(
-    db: &Connection,
-    host: &Host,
-    now: i64,
-    most: usize,
-    bytes: usize,
-) -> rusqlite::Result<Vec<Kept>> {
-    let mut next = db.prepare_cached(
-        "SELECT id, state, attempts, due, error, sealed FROM requests
-         WHERE host = ?1 AND (state = 0 OR (state = 1 AND due <= ?2)) ORDER BY id LIMIT ?3",
-    )?;
-    let mut count = db.prepare_cached("UPDATE requests SET attempts = ?2 WHERE id = ?1")?;
-    let (mut taken, mut room) = (Vec::new(), bytes);
-    for row in next.query_map((host.as_str(), now, most as i64), kept)? {
-        let mut row = row?;
-        if !taken.is_empty() && row.sealed.len() > room {
-            break;
-        }
-        room = room.saturating_sub(row.sealed.len());
-        row.attempts += 1;
-        count.execute((row.id.0, row.attempts))?;
-        taken.push(row);
-    }
-    Ok(taken)
+/// A request that is gone.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) state: State,
+    pub(super) size: u64,
+    pub(super) sender: Option<Sender>,
 }
 
-/// When the next request that is aside is due, in milliseconds since 1970.
-pub(super) fn due(db: &Connection, host: &Host) -> rusqlite::Result<Option<i64>> {
-    db.prepare_cached("SELECT min(due) FROM requests WHERE host = ?1 AND state = 1")?
-        .query_row([host.as_str()], |row| row.get(0))
-}
-
-/// Forgets one request; says what it was and how large.
-pub(super) fn delete(db: &Connection, id: Id) -> rusqlite::Result<Option<(State, u64)>> {
-    db.prepare_cached("DELETE FROM requests WHERE id = ?1 RETURNING state, size")?
+/// Forgets one request; says what it was.
+pub(super) fn delete(db: &Connection, id: Id) -> rusqlite::Result<Option<Gone>> {
+    db.prepare_cached("DELETE FROM requests WHERE id = ?1 RETURNING state, size, sender")?
         .query_row([id.0], |row| {
-            Ok((State::of(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()))
+            Ok(Gone {
+                state: State::of(row.get(0)?),
+                size: row.get::<_, i64>(1)?.unsigned_abs(),
+                sender: row.get::<_, Option<i64>>(2)?.map(Sender),
+            })
         })
         .optional()
 }
@@ -384,6 +365,23 @@ pub fn levels(db: &Connection) -> rusqlite::Result<Vec<Level>> {
         .collect()
 }
 
+/// What each sender has.
+pub(super) fn shares(db: &Connection) -> rusqlite::Result<Vec<(Host, Sender, Share)>> {
+    db.prepare_cached(
+        "SELECT host, sender, count(*), sum(size) FROM requests
+         WHERE sender IS NOT NULL GROUP BY host, sender",
+    )?
+    .query_map([], |row| {
+        let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        let share = Share {
+            count: number(2)?,
+            bytes: number(3)?,
+        };
+        Ok((host(row, 0)?, Sender(row.get(1)?), share))
+    })?
+    .collect()
+}
+
 /// The highest number so far.
 pub(super) fn last(db: &Connection) -> rusqlite::Result<i64> {
     db.query_row("SELECT coalesce(max(id), 0) FROM requests", [], |row| {
@@ -427,7 +425,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+pub(super) fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
     Ok(Kept {
         id: Id(row.get(0)?),
         state: State::of(row.get(1)?),
@@ -454,7 +452,8 @@ const CHECKPOINT: i64 = 2 << 10;
 const SCHEMA: Schema = Schema {
     // `ADIQ`.
     application: 0x4144_4951,
-    steps: &["
+    steps: &[
+        "
     CREATE TABLE inboxes (
         host TEXT PRIMARY KEY,
         owner BLOB NOT NULL CHECK (length(owner) = 32),
@@ -478,5 +477,11 @@ const SCHEMA: Schema = Schema {
         sealed BLOB NOT NULL
     ) STRICT;
     CREATE INDEX requests_by_host ON requests (host, state, due, size);
-"],
+",
+        // Who has sent it, if that is counted; and what is next, without a look at all the others.
+        "
+    ALTER TABLE requests ADD COLUMN sender INTEGER;
+    CREATE INDEX requests_in_order ON requests (host, state, id);
+",
+    ],
 };

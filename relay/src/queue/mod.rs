@@ -3,7 +3,9 @@
 //!
 //! - [`letter`]: a request as it is kept;
 //! - [`database`]: what is on disk;
+//! - `next`: what is delivered next;
 //! - [`tray`]: one host's inbox in memory;
+//! - [`share`]: what each address has of it;
 //! - `writer`: the thread that writes many requests with one sync;
 //! - [`collect`]: the whole body of a request, within bounds;
 //! - [`deliver`]: kept requests on their way to the agent.
@@ -16,11 +18,14 @@ pub mod collect;
 pub mod database;
 pub mod deliver;
 pub mod letter;
+mod next;
+pub mod share;
 #[cfg(test)]
 mod tests;
 pub mod tray;
 mod writer;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +43,7 @@ use tokio::time::interval;
 
 use self::database::{Kept, Record, State};
 use self::letter::{Id, Letter};
+use self::share::Sender;
 pub use self::tray::Tray;
 use self::writer::{Fate, Settled, Taken, Work, Writer};
 use crate::auth::TokenId;
@@ -53,6 +59,10 @@ pub struct Limits {
     pub requests_per_tunnel: u64,
     /// Bytes of one tunnel's requests on disk.
     pub bytes_per_tunnel: u64,
+    /// Requests of one address in one tunnel's inbox.
+    pub requests_per_address: u64,
+    /// Bytes of these on disk.
+    pub bytes_per_address: u64,
     /// Bytes of all requests on disk.
     pub bytes: u64,
     /// Bytes of one request's body.
@@ -68,6 +78,9 @@ impl Default for Limits {
         Self {
             requests_per_tunnel: 20_000,
             bytes_per_tunnel: 256 << 20,
+            // A quarter is left for others: a sender of webhooks has several addresses, or is the only one.
+            requests_per_address: 15_000,
+            bytes_per_address: 192 << 20,
             bytes: 2 << 30,
             body: 4 << 20,
             memory: 64 << 20,
@@ -78,7 +91,7 @@ impl Default for Limits {
 
 impl Limits {
     /// Name, meaning and value of each, to be shown beside what they bound.
-    pub fn list(&self) -> [(&'static str, &'static str, usize); 6] {
+    pub fn list(&self) -> [(&'static str, &'static str, usize); 8] {
         let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         [
             (
@@ -90,6 +103,16 @@ impl Limits {
                 "inbox_bytes_per_tunnel",
                 "Bytes of one tunnel's inbox",
                 number(self.bytes_per_tunnel),
+            ),
+            (
+                "inbox_requests_per_address",
+                "Requests of one address in one tunnel's inbox",
+                number(self.requests_per_address),
+            ),
+            (
+                "inbox_bytes_per_address",
+                "Bytes of one address in one tunnel's inbox",
+                number(self.bytes_per_address),
             ),
             ("inbox_bytes", "Bytes of all inboxes", number(self.bytes)),
             (
@@ -296,8 +319,8 @@ impl Inboxes {
         Ok(open.shared.tray(host))
     }
 
-    /// Keeps a request that was tried `attempts` times before. Dropping the future may be too late to
-    /// prevent that.
+    /// Keeps a request that was tried `attempts` times before, and that counts as one of `sender` if that is
+    /// known. Dropping the future may be too late to prevent that.
     ///
     /// # Errors
     ///
@@ -306,11 +329,12 @@ impl Inboxes {
         &self,
         tray: &Tray,
         letter: &Letter,
+        sender: Option<IpAddr>,
         state: State,
         attempts: u32,
     ) -> Result<Id, Refusal> {
         let open = self.0.as_ref().ok_or(Refusal::Failed)?;
-        let put = open.put(tray, letter, state, attempts).await;
+        let put = open.put(tray, letter, sender, state, attempts).await;
         let counts = &open.shared.counts;
         match &put {
             Ok(_) => counts.kept.inc(),
@@ -408,14 +432,18 @@ impl Open {
         &self,
         tray: &Tray,
         letter: &Letter,
+        sender: Option<IpAddr>,
         state: State,
         attempts: u32,
     ) -> Result<Id, Refusal> {
         let bytes = letter.encode()?;
-        let sealed = self.seal.seal(&purpose(&tray.host), &bytes);
+        let purpose = purpose(&tray.host);
+        let sealed = self.seal.seal(&purpose, &bytes);
+        let sender = sender.map(|ip| Sender(self.seal.mark(&purpose, &ip.to_string())));
         let (answer, put) = oneshot::channel();
         let work = Work::Put {
             host: tray.host.clone(),
+            sender,
             state,
             attempts,
             sealed: sealed.map_err(|_| Refusal::Failed)?,
@@ -505,6 +533,9 @@ pub enum Refusal {
     /// The tunnel has as much as it may.
     #[error("the tunnel's inbox is full")]
     Full,
+    /// The visitor's address has as much of it as one may have.
+    #[error("the visitor's address has its share of the tunnel's inbox")]
+    Share,
     /// All tunnels together have.
     #[error("the relay's inboxes are full")]
     RelayFull,

@@ -19,16 +19,18 @@ use crate::store::directory::Scratch;
 const DIR: &str = "ADIT_TEST_INBOX";
 
 fn open(dir: &Path) -> Inboxes {
+    open_with(dir, |limits| limits.requests_per_tunnel = 1_000_000)
+}
+
+fn open_with(dir: &Path, change: impl FnOnce(&mut Limits)) -> Inboxes {
     let routes = Routes::new(RouteLimits {
         hold: Duration::ZERO,
         held_per_host: 0,
         held: 0,
         reserve: Duration::ZERO,
     });
-    let limits = Limits {
-        requests_per_tunnel: 1_000_000,
-        ..Limits::default()
-    };
+    let mut limits = Limits::default();
+    change(&mut limits);
     Inboxes::open(dir, limits, routes).unwrap()
 }
 
@@ -59,7 +61,7 @@ async fn tray(inboxes: &Inboxes) -> Arc<Tray> {
 
 async fn keep(inboxes: &Inboxes, tray: &Tray, body: Bytes) -> Id {
     let letter = letter(body);
-    let put = inboxes.put(tray, &letter, State::Waiting, 0);
+    let put = inboxes.put(tray, &letter, None, State::Waiting, 0);
     put.await.unwrap()
 }
 
@@ -260,4 +262,107 @@ async fn an_inbox_goes_with_its_owner_and_what_is_taken_counts_as_tried() {
     let new = claim(&inboxes, 8).await;
     assert_eq!((new.total(), new.record().paused), (0, false));
     assert!(inboxes.take(&host()).await.unwrap().requests.is_empty());
+}
+
+#[tokio::test]
+async fn one_address_does_not_fill_an_inbox() {
+    let dir = Scratch::new();
+    let limit = |limits: &mut Limits| {
+        limits.requests_per_tunnel = 4;
+        limits.requests_per_address = 3;
+    };
+    let inboxes = open_with(dir.path(), limit);
+    let letter = letter(Bytes::new());
+    let [greedy, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+    let put = async |inboxes: &Inboxes, from| {
+        let tray = tray(inboxes).await;
+        let put = inboxes.put(&tray, &letter, from, State::Waiting, 0);
+        put.await
+    };
+    let first = put(&inboxes, greedy).await.unwrap();
+    put(&inboxes, greedy).await.unwrap();
+    put(&inboxes, greedy).await.unwrap();
+    assert_eq!(put(&inboxes, greedy).await, Err(Refusal::Share));
+    // What was delivered counts no more.
+    inboxes.delivered(&host(), first).await;
+    put(&inboxes, greedy).await.unwrap();
+    drop(inboxes);
+    let inboxes = open_with(dir.path(), limit);
+    assert_eq!(
+        put(&inboxes, greedy).await,
+        Err(Refusal::Share),
+        "known after a restart"
+    );
+    put(&inboxes, other).await.unwrap();
+    assert_eq!(put(&inboxes, other).await, Err(Refusal::Full));
+    let db = database::connect(dir.path()).unwrap();
+    let plain: i64 = db
+        .query_row(
+            "SELECT count(*) FROM requests WHERE sender LIKE '%192%' OR sender IS NULL",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(plain, 0, "no address is on disk");
+}
+
+/// With 20,000 requests kept, a look at all of them for each that is delivered would be quadratic.
+#[test]
+fn what_is_next_is_found_without_a_scan_or_a_sort() {
+    let dir = Scratch::new();
+    let planned = || {
+        let db = database::connect(dir.path()).unwrap();
+        let plan = |query: &str| {
+            let mut explained = db.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+            // The plan is the same whatever the parameters are.
+            let rows = explained.raw_query().mapped(|row| row.get::<_, String>(3));
+            rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+        };
+        [plan(next::WAITING), plan(next::DUE)]
+    };
+    let expected = [
+        "SEARCH requests USING COVERING INDEX requests_in_order (host=? AND state=?)",
+        "SEARCH requests USING COVERING INDEX requests_by_host (host=? AND state=? AND due<?)",
+    ];
+    assert_eq!(planned(), expected);
+    // A database of before gets what it lacks.
+    let old = database::connect(dir.path()).unwrap();
+    old.execute_batch(
+        "DROP INDEX requests_in_order; ALTER TABLE requests DROP COLUMN sender;
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
+    drop(old);
+    assert_eq!(planned(), expected);
+}
+
+#[test]
+fn those_that_are_due_again_take_their_place_among_those_that_wait() {
+    let dir = Scratch::new();
+    let db = database::connect(dir.path()).unwrap();
+    let put = |id, state| database::put(&db, Id(id), &host(), None, state, 0, &[0; 100]).unwrap();
+    for id in 1..=6 {
+        put(id, State::Waiting);
+    }
+    let aside = |id, due| {
+        database::update(&db, Id(id), State::Aside, 1, due, None).unwrap();
+    };
+    aside(2, 1000);
+    aside(4, 500);
+    aside(5, 1001);
+    let take = |most, bytes| -> Vec<_> {
+        let taken = next::take(&db, &host(), 1000, most, bytes).unwrap();
+        taken
+            .iter()
+            .map(|kept| (kept.id.0, kept.attempts))
+            .collect()
+    };
+    assert_eq!(take(64, 1 << 20), [(1, 1), (2, 2), (3, 1), (4, 2), (6, 1)]);
+    assert_eq!(take(2, 1 << 20), [(1, 2), (2, 3)]);
+    assert_eq!(
+        take(64, 250),
+        [(1, 3), (2, 4)],
+        "no more than there is room for"
+    );
+    assert_eq!(next::due(&db, &host()).unwrap(), Some(500));
 }

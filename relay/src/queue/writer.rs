@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::database::{self, Kept, Record, State};
 use super::letter::Id;
+use super::next;
+use super::share::{Sender, Share, Shares};
 use super::{Limits, Refusal, Shared};
 use crate::store::StoreError;
 
@@ -20,6 +22,7 @@ pub(super) enum Work {
     /// Keep a request.
     Put {
         host: Host,
+        sender: Option<Sender>,
         state: State,
         attempts: u32,
         sealed: Vec<u8>,
@@ -84,6 +87,7 @@ pub(super) struct Writer {
     shared: Shared,
     limits: Limits,
     levels: HashMap<Host, Level>,
+    shares: Shares,
     bytes: u64,
     last: i64,
     version: i64,
@@ -103,6 +107,7 @@ impl Writer {
             shared,
             limits,
             levels: HashMap::new(),
+            shares: Shares::default(),
             bytes: 0,
             last: 0,
             version: 0,
@@ -190,15 +195,19 @@ impl Writer {
         match work {
             Work::Put {
                 host,
+                sender,
                 state,
                 attempts,
                 sealed,
                 ..
-            } => self.put(host, *state, *attempts, sealed).map(Said::Put),
+            } => {
+                let put = self.put(host, *sender, *state, *attempts, sealed);
+                put.map(Said::Put)
+            }
             Work::Take { host, .. } => {
                 let now = database::now();
-                let requests = database::take(&self.db, host, now, TAKEN, TAKEN_BYTES)?;
-                let due = database::due(&self.db, host)?;
+                let requests = next::take(&self.db, host, now, TAKEN, TAKEN_BYTES)?;
+                let due = next::due(&self.db, host)?;
                 Ok(Said::Taken(Taken { requests, due }))
             }
             Work::Settle(settled) => self.settle(settled).map(|()| Said::Done),
@@ -209,6 +218,7 @@ impl Writer {
             Work::Remove { host } => {
                 database::remove_inbox(&self.db, host)?;
                 let level = self.levels.remove(host).unwrap_or_default();
+                self.shares.forget(host);
                 self.bytes = self.bytes.saturating_sub(level.bytes);
                 Ok(Said::Done)
             }
@@ -219,6 +229,7 @@ impl Writer {
     fn put(
         &mut self,
         host: &Host,
+        sender: Option<Sender>,
         state: State,
         attempts: u32,
         sealed: &[u8],
@@ -234,8 +245,19 @@ impl Writer {
         if self.bytes + size > self.limits.bytes {
             return Ok(Err(Refusal::RelayFull));
         }
+        let has_room = |sender| self.shares.has_room(host, sender, size, &self.limits);
+        if !sender.is_none_or(has_room) {
+            return Ok(Err(Refusal::Share));
+        }
         let id = Id(fresh(self.last));
-        database::put(&self.db, id, host, state, attempts, sealed)?;
+        database::put(&self.db, id, host, sender, state, attempts, sealed)?;
+        if let Some(sender) = sender {
+            let more = Share {
+                count: 1,
+                bytes: size,
+            };
+            self.shares.add(host, sender, more);
+        }
         self.last = id.0;
         level.counts[state as usize] += 1;
         level.bytes += size;
@@ -248,10 +270,13 @@ impl Writer {
         let level = self.levels.entry(host.clone()).or_default();
         match fate {
             Fate::Delivered => {
-                if let Some((state, size)) = database::delete(&self.db, *id)? {
-                    level.leave(state);
-                    level.bytes = level.bytes.saturating_sub(size);
-                    self.bytes = self.bytes.saturating_sub(size);
+                if let Some(gone) = database::delete(&self.db, *id)? {
+                    level.leave(gone.state);
+                    level.bytes = level.bytes.saturating_sub(gone.size);
+                    self.bytes = self.bytes.saturating_sub(gone.size);
+                    if let Some(sender) = gone.sender {
+                        self.shares.leave(host, sender, gone.size);
+                    }
                 }
             }
             Fate::Now {
@@ -325,7 +350,11 @@ impl Writer {
 
     fn recount(&mut self) -> rusqlite::Result<()> {
         self.levels.clear();
+        self.shares.clear();
         self.bytes = 0;
+        for (host, sender, share) in database::shares(&self.db)? {
+            self.shares.add(&host, sender, share);
+        }
         for found in database::levels(&self.db)? {
             let level = self.levels.entry(found.host).or_default();
             level.counts[found.state as usize] += found.count;

@@ -10,14 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hmac, rand};
 use thiserror::Error;
 
 use super::directory::{self, Readers};
 
 /// Seals and opens. Cheap to clone.
 #[derive(Clone)]
-pub struct Seal(Arc<RandomizedNonceKey>);
+pub struct Seal(Arc<Keys>);
+
+struct Keys {
+    sealing: RandomizedNonceKey,
+    /// Made from the other, so that neither can stand for the other.
+    marking: hmac::Key,
+}
 
 impl Seal {
     /// With the key in `state_dir`, which is made when there is none.
@@ -36,10 +42,12 @@ impl Seal {
         directory::create(state_dir).map_err(keep)?;
         let text = directory::read_or_create(&path, Readers::Owner, make).map_err(keep)?;
         let key = unhex(text.trim()).ok_or_else(|| SealError::Spoiled(path.clone()))?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &key);
-        Ok(Self(Arc::new(
-            key.map_err(|_| SealError::Spoiled(path.clone()))?,
-        )))
+        let marking = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), MARKING);
+        let sealing = RandomizedNonceKey::new(&AES_256_GCM, &key);
+        Ok(Self(Arc::new(Keys {
+            sealing: sealing.map_err(|_| SealError::Spoiled(path.clone()))?,
+            marking: hmac::Key::new(hmac::HMAC_SHA256, marking.as_ref()),
+        })))
     }
 
     /// Seals a secret that is for `what`.
@@ -51,6 +59,7 @@ impl Seal {
         let mut bytes = secret.to_vec();
         let nonce = self
             .0
+            .sealing
             .seal_in_place_append_tag(Aad::from(what), &mut bytes)
             .map_err(|_| SealError::Random)?;
         Ok([&nonce.as_ref()[..], &bytes].concat())
@@ -67,8 +76,20 @@ impl Seal {
             .ok_or(SealError::Closed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Closed)?;
         let mut bytes = secret.to_vec();
-        let secret = self.0.open_in_place(nonce, Aad::from(what), &mut bytes);
+        let secret = &self.0.sealing;
+        let secret = secret.open_in_place(nonce, Aad::from(what), &mut bytes);
         Ok(secret.map_err(|_| SealError::Closed)?.to_vec())
+    }
+
+    /// A number for `text`, the same each time, from which nobody without the key can tell it.
+    pub fn mark(&self, what: &str, text: &str) -> i64 {
+        let mut content = hmac::Context::with_key(&self.0.marking);
+        for part in [what.as_bytes(), b"\0", text.as_bytes()] {
+            content.update(part);
+        }
+        let tag = content.sign();
+        let first = tag.as_ref().first_chunk().copied();
+        i64::from_be_bytes(first.unwrap_or_default())
     }
 }
 
@@ -106,6 +127,8 @@ pub enum SealError {
     Closed,
 }
 
+/// What the key of marks is made for.
+const MARKING: &[u8] = b"adit marks";
 /// The file of the key, in the state directory.
 const FILE: &str = "seal.key";
 /// Bytes of the key.
