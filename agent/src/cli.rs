@@ -182,6 +182,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE", global = true, help_heading = HOOKS)]
     #[arg(value_hint = ValueHint::FilePath, alias = "secret-file")]
     pub webhook_secret_file: Option<String>,
+    /// Sign what the relay has kept in the inbox anew before the origin gets it, so that its age is none
+    /// to the origin's own check: what a rule of --verify found genuine, with the same secret
+    #[arg(long, global = true, help_heading = HOOKS)]
+    pub webhook_sign_anew: bool,
     /// How old a signature may be [default: what its provider says, 5m for most]
     #[arg(long, value_name = "DURATION", global = true, help_heading = HOOKS)]
     pub webhook_tolerance: Option<String>,

@@ -9,6 +9,7 @@
 
 pub mod corpus;
 pub mod http3;
+pub mod kept;
 pub mod mix;
 pub mod origin;
 pub mod path;

@@ -169,6 +169,10 @@ fn replay(
     let ask = json!({"times": times, "wait": true}).to_string();
     let path = format!("/api/v1/requests/{id}/replay");
     let done = agent.json("POST", &path, Some(ask.as_bytes()))?;
+    if let Some(why) = done["unsigned"].as_str() {
+        // Whoever does not read this has lost nothing.
+        let _ = writeln!(io::stderr(), "sent as it was, not signed anew: {why}");
+    }
     let mut is_well = true;
     for row in array(&done["requests"]) {
         writeln!(out, "{}", if json { row.to_string() } else { line(row) })?;

@@ -69,6 +69,8 @@ pub(crate) struct Table {
     pub(crate) inbox_parallel: Option<u16>,
     pub(crate) ack_within: Option<String>,
     pub(crate) verify: Option<OneOrMore>,
+    #[serde(default)]
+    pub(crate) webhook_sign_anew: bool,
     pub(crate) webhook_tolerance: Option<String>,
     pub(crate) webhook_duplicates: Option<String>,
     pub(crate) webhook_window: Option<String>,

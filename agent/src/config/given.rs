@@ -142,6 +142,7 @@ impl Layer {
                 ("webhook-duplicates", options.webhook_duplicates),
                 ("webhook-limit", options.webhook_limit),
                 ("webhook-secret-file", options.webhook_secret_file),
+                ("webhook-sign-anew", flag(options.webhook_sign_anew)),
                 ("webhook-tolerance", options.webhook_tolerance),
                 ("webhook-window", options.webhook_window),
             ],
@@ -240,6 +241,7 @@ impl Layer {
                 ("webhook-challenges", table.webhook_challenges.clone()),
                 ("webhook-duplicates", table.webhook_duplicates.clone()),
                 ("webhook-limit", table.webhook_limit.clone()),
+                ("webhook-sign-anew", flag(table.webhook_sign_anew)),
                 ("webhook-tolerance", table.webhook_tolerance.clone()),
                 ("webhook-window", table.webhook_window.clone()),
             ],
@@ -359,7 +361,7 @@ impl fmt::Display for Place {
 const BETWEEN: &str = ",";
 
 /// All options.
-const KEYS: [&str; 40] = [
+const KEYS: [&str; 41] = [
     "ack-within",
     "config",
     "congestion",
@@ -398,9 +400,17 @@ const KEYS: [&str; 40] = [
     "webhook-duplicates",
     "webhook-limit",
     "webhook-secret-file",
+    "webhook-sign-anew",
     "webhook-tolerance",
     "webhook-window",
 ];
 
 /// Those without a value.
-const SWITCHES: [&str; 5] = ["echo", "json", "once", "origin-insecure", "qr"];
+const SWITCHES: [&str; 6] = [
+    "echo",
+    "json",
+    "once",
+    "origin-insecure",
+    "qr",
+    "webhook-sign-anew",
+];

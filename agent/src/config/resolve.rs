@@ -325,6 +325,12 @@ impl Given {
             Some(setting) => Some(duration(Some(setting), Duration::ZERO)?),
             None => None,
         };
+        if let Some(setting) = one("webhook-sign-anew")? {
+            webhooks.sign_anew = true;
+            if one("verify")?.is_none() {
+                return Err(BadConfig::value(setting.place, BadRule::SignAnew));
+            }
+        }
         let file = self.webhook_secret_file()?;
         webhooks.signing = self.secrets.own(file.as_ref());
         if let Some(setting) = one("verify")? {
@@ -443,7 +449,7 @@ pub const STALLED: Budget = Budget {
 const MAX_LABEL: usize = 200;
 
 /// The options that describe a tunnel.
-const TUNNEL_KEYS: [&str; 19] = [
+const TUNNEL_KEYS: [&str; 20] = [
     "port",
     "origin",
     "echo",
@@ -461,6 +467,7 @@ const TUNNEL_KEYS: [&str; 19] = [
     "webhook-challenges",
     "webhook-duplicates",
     "webhook-limit",
+    "webhook-sign-anew",
     "webhook-tolerance",
     "webhook-window",
 ];

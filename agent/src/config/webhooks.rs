@@ -27,7 +27,9 @@ pub struct Webhooks {
     pub challenges: Challenges,
     /// How many bytes of a request are read before the origin gets it.
     pub limit: usize,
-    /// What a replay is signed with, by the names of providers: of those that have secrets of their own.
+    /// Whether what the relay has kept is signed anew, if it is genuine.
+    pub sign_anew: bool,
+    /// What is signed anew is signed with, by the names of providers: of those that have secrets of their own.
     pub signing: BTreeMap<&'static str, Secret>,
 }
 
@@ -39,6 +41,7 @@ impl Default for Webhooks {
             window: WINDOW,
             challenges: Challenges::Down,
             limit: LIMIT,
+            sign_anew: false,
             signing: BTreeMap::new(),
         }
     }
@@ -251,6 +254,8 @@ pub(super) enum BadRule {
     Limit,
     #[error("`drop` needs --verify: anybody could otherwise have an event dropped")]
     Drop,
+    #[error("it needs --verify: only what is known to be genuine is signed anew")]
+    SignAnew,
 }
 
 /// All secrets that were given. None is ever shown.

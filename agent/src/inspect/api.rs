@@ -248,19 +248,19 @@ async fn send_again(
         Err(error) => return failed(StatusCode::CONFLICT, &error.to_string()),
     };
     let times = prepared.times;
+    let signing = prepared.signing.clone();
+    let (signed, unsigned) = (signing.signer(), signing.unsigned);
     let sent = replay::spawn(prepared, &inspector.tasks);
     if !edits.wait {
-        let mut answer = as_json(&json!({"times": times}));
+        let told = json!({"times": times, "signed": signed, "unsigned": unsigned});
+        let mut answer = as_json(&told);
         *answer.status_mut() = StatusCode::ACCEPTED;
         return answer;
     }
     match sent.await {
         Ok(sent) => {
             let rows: Vec<_> = sent.iter().map(|one| Summary::of(one)).collect();
-            as_json(&Rows {
-                requests: rows,
-                left_out: None,
-            })
+            as_json(&json!({"requests": rows, "signed": signed, "unsigned": unsigned}))
         }
         Err(_) => failed(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping"),
     }

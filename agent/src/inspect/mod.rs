@@ -194,12 +194,24 @@ mod tests {
     }
 
     async fn page() -> Page {
+        page_knowing(&[]).await
+    }
+
+    /// With these variables in its environment.
+    async fn page_knowing(secrets: &[(&str, &str)]) -> Page {
         let address = Some(([127, 0, 0, 1], 0).into());
         let listener = bind(address, false).await.unwrap().unwrap();
         let (status, tasks) = (Status::new(), Tasks::default());
         let capture = Capture::new(Limits::default(), None);
         let address = listener.local_addr().unwrap();
-        serve(listener, &status, capture.clone(), &[tunnel()], &tasks).unwrap();
+        serve(
+            listener,
+            &status,
+            capture.clone(),
+            &[tunnel(secrets)],
+            &tasks,
+        )
+        .unwrap();
         Page {
             address,
             capture,
@@ -207,14 +219,18 @@ mod tests {
         }
     }
 
-    fn tunnel() -> Tunnel {
+    fn tunnel(variables: &[(&str, &str)]) -> Tunnel {
         let options = crate::cli::Options {
             echo: true,
             relay: vec!["local".into()],
             state_dir: Some("nowhere".into()),
             ..crate::cli::Options::default()
         };
-        let given = crate::config::Given::collect(options, |_| None).unwrap();
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(one, _)| *one == name);
+            found.map(|(_, value)| value.into())
+        };
+        let given = crate::config::Given::collect(options, variable).unwrap();
         given.config().unwrap().tunnels.remove(0)
     }
 
@@ -392,6 +408,45 @@ mod tests {
             .await;
         assert!(found.contains(r#""requests":[{"id":2,"#), "{found}");
         assert!(!found.contains(r#"{"id":1,"#), "{found}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_signed_anew_is_sent_as_it_was_and_said() {
+        let key = "00".repeat(32);
+        let page = page_knowing(&[
+            ("ADIT_WEBHOOK_SECRET_DISCORD", &key),
+            ("ADIT_WEBHOOK_SECRET_GITHUB", "new"),
+        ])
+        .await;
+        for (field, told) in [
+            (
+                "x-signature-ed25519",
+                r#""unsigned":"only discord itself can sign"#,
+            ),
+            (
+                "stripe-signature",
+                r#""unsigned":"the secret of stripe is not known here""#,
+            ),
+            ("x-github-event", r#""signed":"github","unsigned":null"#),
+            ("x-none", r#""signed":null,"unsigned":null"#),
+        ] {
+            page.capture.clear();
+            let har = format!(
+                r#"{{"log":{{"entries":[{{"startedDateTime":"2026-01-02T03:04:05.000Z","time":12,
+                "request":{{"method":"POST","url":"https://a.test/hook","headers":[
+                {{"name":"{field}","value":"first"}}],"postData":{{"mimeType":"","text":"{{}}"}}}},
+                "response":{{"status":201,"headers":[],"content":{{}}}}}}]}}}}"#
+            );
+            page.send("POST", "/api/v1/har", &har).await;
+            let id = page.capture.all()[0].id;
+            let path = format!("/api/v1/requests/{id}/replay");
+            let answer = page.send("POST", &path, r#"{"wait":true}"#).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert!(answer.contains(told), "{field}: {answer}");
+            let echoed = page.capture.get(id + 1).unwrap().bodies().1;
+            let echoed = String::from_utf8(echoed.to_vec()).unwrap();
+            assert!(echoed.contains(&format!("{field}: first\n")), "{echoed}");
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_shared::hop::is_hop_by_hop;
 use adit_shared::task::Tasks;
-use adit_shared::webhook::{Message, Seen, SignError, recognise, sign};
+use adit_shared::webhook::{Message, Seen, recognise};
 use adit_shared::wire::fields::Fields;
 use adit_shared::wire::head;
 use base64::Engine as _;
@@ -25,7 +25,8 @@ use crate::capture::{Capture, Cause, Exchange, Open, Side};
 use crate::config::Tunnel;
 use crate::origin::{Next, OriginError, Upstream};
 use crate::status::{Event, Outcome, Request, Status};
-use crate::webhook::judge::{signer, url};
+use crate::webhook::anew::{sign_anew, with};
+use crate::webhook::judge::{judge, signer, url};
 
 /// What to change of a request before it is sent once more; nothing by default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,7 +36,7 @@ pub struct Edits {
     pub times: Option<u32>,
     /// Whether to answer only when all responses have come.
     pub wait: bool,
-    /// Whether a webhook is signed anew, if its secret is here; it is unless this says otherwise.
+    /// Whether a webhook is signed anew, if that is possible here; it is unless this says otherwise.
     pub sign: Option<bool>,
     /// Another tunnel's origin.
     pub tunnel: Option<String>,
@@ -66,9 +67,6 @@ pub enum BadReplay {
     /// It has not ended.
     #[error("the request has not come to its end yet")]
     Pending,
-    /// It cannot be signed anew.
-    #[error("the webhook cannot be signed anew ({0}); with \"sign\": false it is sent as it was")]
-    Sign(SignError),
     /// An edit is not valid.
     #[error("{0}")]
     Edit(&'static str),
@@ -81,7 +79,7 @@ pub(super) type Way = (Tunnel, Upstream);
 #[derive(Debug)]
 pub(super) struct Prepared {
     of: u64,
-    seen: Option<Seen>,
+    pub(super) signing: Signing,
     head: head::Request,
     body: Bytes,
     tunnel: Tunnel,
@@ -89,6 +87,22 @@ pub(super) struct Prepared {
     pub(super) times: u32,
     capture: Capture,
     status: Status,
+}
+
+/// What became of the signature of a webhook.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signing {
+    /// What is known of it, when it was signed anew.
+    seen: Option<Seen>,
+    /// Why it is sent as it was, when it is one.
+    pub(super) unsigned: Option<String>,
+}
+
+impl Signing {
+    /// Whose secret has signed it.
+    pub(super) fn signer(&self) -> Option<&'static str> {
+        self.seen.as_ref().map(|seen| seen.provider)
+    }
 }
 
 /// Checks everything, and sends nothing yet.
@@ -164,14 +178,14 @@ pub(super) fn prepare(
         end: body.is_empty(),
     };
     let mut head = head;
-    let seen = if edits.sign == Some(false) {
-        None
+    let signing = if edits.sign == Some(false) {
+        Signing::default()
     } else {
-        sign_anew(&mut head, &mut body, &tunnel)?
+        sign(&mut head, &mut body, &tunnel)
     };
     Ok(Prepared {
         of: of.id,
-        seen,
+        signing,
         head,
         body,
         tunnel,
@@ -182,52 +196,40 @@ pub(super) fn prepare(
     })
 }
 
-/// Signs a webhook with a fresh time, so that the origin's own check passes, if a rule has its secret.
-fn sign_anew(
-    head: &mut head::Request,
-    body: &mut Bytes,
-    tunnel: &Tunnel,
-) -> Result<Option<Seen>, BadReplay> {
+/// Signs a webhook with a fresh time, so that the origin's own check passes, if its secret is here. What cannot
+/// be signed is sent as it is.
+fn sign(head: &mut head::Request, body: &mut Bytes, tunnel: &Tunnel) -> Signing {
+    let hooks = &tunnel.webhooks;
     let Some(provider) = recognise(&head.fields) else {
-        return Ok(None);
+        return Signing::default();
     };
-    let rules = tunnel.webhooks.rules.iter();
-    let mut rules = rules.filter(|rule| {
-        rule.provider.name == provider.name && rule.path.matches(head.target.path())
-    });
-    let Some(secret) = rules.find_map(|rule| rule.secrets.first()) else {
-        return Ok(None);
-    };
-    let url = url(head);
-    let signed = {
-        let message = Message::new(head.method.as_str(), &url, &head.fields, body);
-        sign(provider, secret, &message, SystemTime::now()).map_err(BadReplay::Sign)?
-    };
-    let mut fields = signed.fields;
-    if let Some(changed) = signed.body {
-        *body = changed.into();
-        head.end = body.is_empty();
-        let length = body.len().to_string();
-        fields = with(&fields, "content-length", &length)?;
+    if let Err(why) = sign_anew(head, body, provider, hooks, SystemTime::now()) {
+        return Signing {
+            unsigned: Some(why.to_string()),
+            ..Signing::default()
+        };
     }
-    let message = Message::new(head.method.as_str(), &url, &fields, body);
+    head.end = body.is_empty();
+    let url = url(head);
+    let message = Message::new(head.method.as_str(), &url, &head.fields, body);
+    let judged = judge(hooks, head.target.path(), &message, true, SystemTime::now());
+    let is_genuine = matches!(judged.verdict, Some(Ok(signer)) if signer.name == provider.name);
     let seen = Seen {
         event: provider.event(&message),
         id: provider.id(&message),
-        verified: Some(true),
+        verified: is_genuine.then_some(true),
         ..Seen::new(provider)
     };
     let word = signer(provider.name, seen.event.as_deref(), seen.id.as_deref());
-    head.fields = with(&fields, "adit-webhook-verified", &word)?;
-    Ok(Some(seen))
-}
-
-/// The same fields with this one in the place of all of its name.
-fn with(fields: &Fields, name: &str, value: &str) -> Result<Fields, BadReplay> {
-    let others = fields.iter().filter(|(is, _)| *is != name.as_bytes());
-    let one = (name.as_bytes(), value.as_bytes());
-    Fields::from_pairs(others.chain([one]))
-        .map_err(|_| BadReplay::Edit("this is too much of a head"))
+    // The field is for requests that a rule is about; without room for it, there is none.
+    let told = is_genuine.then(|| with(&head.fields, "adit-webhook-verified", &word));
+    if let Some(Ok(told)) = told {
+        head.fields = told;
+    }
+    Signing {
+        seen: Some(seen),
+        unsigned: None,
+    }
 }
 
 fn body(of: &Exchange, edits: &Edits) -> Result<Bytes, BadReplay> {
@@ -269,7 +271,7 @@ impl Prepared {
         let open = self
             .capture
             .follow(&self.head, &self.tunnel.label, cause, None);
-        if let Some(seen) = &self.seen {
+        if let Some(seen) = &self.signing.seen {
             open.tap().webhook(seen);
         }
         let result = timeout(LONGEST, self.exchange(&open)).await;
@@ -329,7 +331,7 @@ impl Prepared {
             received: summary.received,
             sent: summary.sent,
             outcome,
-            webhook: self.seen.clone(),
+            webhook: self.signing.seen.clone(),
         }));
     }
 }

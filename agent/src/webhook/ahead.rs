@@ -64,6 +64,11 @@ impl Ahead {
         &self.data
     }
 
+    /// Puts other bytes in the place of those that were read.
+    pub fn set_data(&mut self, data: Bytes) {
+        self.data = data;
+    }
+
     /// Whether that is all.
     pub fn is_whole(&self) -> bool {
         self.rest.is_none()

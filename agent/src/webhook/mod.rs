@@ -5,9 +5,11 @@
 //!
 //! - [`ahead`]: bodies that are read before the origin gets them;
 //! - [`judge`]: what the rules say of a request;
+//! - [`anew`]: what is signed once more;
 //! - [`memory`]: the events that have come, and what was answered.
 
 pub mod ahead;
+pub mod anew;
 pub mod judge;
 pub mod memory;
 

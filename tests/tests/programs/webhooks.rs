@@ -1,6 +1,17 @@
 //! Webhooks that are signed and verified by the providers' own packages.
 
+use std::time::{Duration, SystemTime};
+
+use adit_agent::config::webhooks::{Mode, Rule};
+use adit_agent::config::{Config, Inbox, Webhooks};
+use adit_agent::status::Event;
+use adit_shared::webhook::{Secret, provider};
+use adit_tests::kept::{Webhook, keep};
 use adit_tests::program::{BuiltRelay, Program, ours, run};
+use adit_tests::world::{Agent, Scratch};
+use adit_tests::{World, soon};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::{node, origin, python};
@@ -81,4 +92,121 @@ async fn samples_are_accepted_by_the_providers_own_packages() {
             .errors()
             .contains("one of: push, pull_request, ping")
     );
+}
+
+/// A listener that verifies with the providers' own packages.
+async fn listener() -> (Program, u16) {
+    let mut server = node("webhooks/server.mjs");
+    server.env("SECRET", SECRET);
+    origin(server).await
+}
+
+#[tokio::test]
+async fn what_was_kept_for_long_is_signed_anew_for_the_providers_own_packages() {
+    let (_server, port) = listener().await;
+    let whsec = format!("whsec_{SECRET}");
+    for (sign_anew, status) in [(true, 204), (false, 400)] {
+        let world = World::start().await;
+        let rule = |name| Rule {
+            provider: provider(name).unwrap(),
+            mode: Mode::Enforce,
+            path: "*".parse().unwrap(),
+            secrets: vec![Secret::new(&whsec).unwrap()],
+            tolerance: None,
+        };
+        let set = |config: &mut Config| {
+            config.tunnels[0].inbox = Some(Inbox::default());
+            config.tunnels[0].webhooks = Webhooks {
+                rules: vec![rule("stripe"), rule("svix")],
+                sign_anew,
+                ..Webhooks::default()
+            };
+        };
+        let url = format!("http://127.0.0.1:{port}");
+        let away = world.agent_with("app", &url, set).await;
+        let again = away.config();
+        assert!(away.stop().await);
+        let came = SystemTime::now() - Duration::from_secs(1200);
+        let stripe = Webhook {
+            provider: "stripe",
+            secret: &whsec,
+            signed: came,
+            came,
+            target: "/stripe",
+            body: r#"{"id":"evt_1","object":"event","type":"charge.failed"}"#,
+        };
+        let svix = Webhook {
+            provider: "svix",
+            target: "/svix",
+            ..stripe
+        };
+        let state = world.state().join("relay");
+        let _world = world.restart_relay(keep(&state, &[stripe, svix])).await;
+        let mut agent = Agent::start(again);
+        agent.online().await;
+        for name in ["stripe", "svix"] {
+            let request = agent.wait("a delivery", |event| match event {
+                Event::Request(request) => Some(request),
+                _ => None,
+            });
+            let request = request.await;
+            let webhook = request.webhook.unwrap();
+            assert_eq!((webhook.provider, webhook.verified), (name, Some(true)));
+            assert_eq!(request.status.unwrap(), status, "{name}");
+        }
+    }
+}
+
+/// The secret is known from its variable alone: no rule of `--verify` is about the request.
+#[tokio::test]
+async fn an_edited_replay_is_accepted_by_the_providers_own_package() {
+    let (_server, port) = listener().await;
+    let state = Scratch::new();
+    let mut agent = ours("agent");
+    agent
+        .args(["--port", &port.to_string(), "--relay", "local"])
+        .args(["--inspect", "127.0.0.1:0"])
+        .arg("--state-dir")
+        .arg(state.path())
+        .env("XDG_STATE_HOME", state.path())
+        .env("ADIT_WEBHOOK_SECRET_STRIPE", format!("whsec_{SECRET}"));
+    let mut agent = Program::start(agent);
+    let url = agent
+        .line("its URL", |line| {
+            line.starts_with("http://").then(|| line.to_owned())
+        })
+        .await;
+    let page = agent
+        .error("the inspector", |line| {
+            line.strip_prefix("inspector: http://").map(str::to_owned)
+        })
+        .await;
+    let page = page.trim_end_matches('/').to_owned();
+    let mut send = ours("agent");
+    let to = format!("{}/stripe", url.trim_end_matches('/'));
+    send.args(["webhook", "send", "stripe", "payment_intent.succeeded"]);
+    send.args(["--to", &to]);
+    send.env("ADIT_WEBHOOK_SECRET_STRIPE", format!("whsec_{SECRET}"));
+    let said = run(send).await;
+    assert!(said.starts_with("204 in "), "{said}");
+    let replay = async |edits: &str| {
+        let length = edits.len();
+        let request = format!(
+            "POST /api/v1/requests/1/replay HTTP/1.1\r\nHost: {page}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{edits}"
+        );
+        let mut stream = TcpStream::connect(&page).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        soon("an answer", read).await.unwrap();
+        answer
+    };
+    let edited = r#"{"wait":true,"body":"{\"id\":\"evt_2\",\"object\":\"event\"}""#;
+    let answer = replay(&format!("{edited}}}")).await;
+    assert!(answer.contains(r#""status":204"#), "{answer}");
+    assert!(answer.contains(r#""signed":"stripe""#), "{answer}");
+    let answer = replay(&format!(r#"{edited},"sign":false}}"#)).await;
+    assert!(answer.contains(r#""status":400"#), "{answer}");
+    assert!(answer.contains(r#""signed":null"#), "{answer}");
 }

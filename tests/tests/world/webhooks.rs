@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use adit_agent::config::Webhooks;
 use adit_agent::config::webhooks::{Challenges, Duplicates, Mode, Rule};
+use adit_agent::config::{Inbox, Webhooks};
 use adit_agent::status::{Event, Request};
 use adit_shared::webhook::{Message, Secret, Seen, provider, sign};
 use adit_shared::wire::fields::Fields;
+use adit_tests::kept::{Webhook, keep};
 use adit_tests::origin::Origin;
 use adit_tests::visit::{Answer, parse};
 use adit_tests::world::Agent;
@@ -394,4 +395,59 @@ async fn an_origin_over_http2_gets_webhooks_too() {
         assert_eq!(answer.status, 201, "{} bytes", body.len());
     }
     assert_eq!(count.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_kept_webhook_is_as_old_as_it_was_when_it_came() {
+    let world = World::start().await;
+    let (origin, count) = counting(201).await;
+    let hooks = rules(vec![rule("stripe", Mode::Enforce)]);
+    let set = |config: &mut adit_agent::config::Config| {
+        config.tunnels[0].webhooks = hooks;
+        config.tunnels[0].inbox = Some(Inbox::default());
+    };
+    let away = world.agent_with("app", &url(origin.address), set).await;
+    let again = away.config();
+    assert!(away.stop().await);
+    let hour = Duration::from_secs(3600);
+    let came = SystemTime::now() - hour;
+    let fresh = Webhook {
+        provider: "stripe",
+        secret: "c2VjcmV0",
+        signed: came - Duration::from_secs(60),
+        came,
+        target: "/hook",
+        body: r#"{"id":"evt_1"}"#,
+    };
+    let stale = Webhook {
+        signed: came - hour,
+        body: r#"{"id":"evt_2"}"#,
+        ..fresh
+    };
+    let state = world.state().join("relay");
+    let world = world.restart_relay(keep(&state, &[fresh, stale])).await;
+    let mut agent = Agent::start(again);
+    agent.online().await;
+    for (id, verified, why) in [
+        ("evt_1", Some(true), None),
+        ("evt_2", Some(false), Some("stale")),
+    ] {
+        let webhook = seen(&mut agent).await.unwrap();
+        assert_eq!(webhook.id.as_deref(), Some(id));
+        assert_eq!((webhook.verified, webhook.why), (verified, why), "{id}");
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    // Only the relay says when something came.
+    let fields = Fields::new();
+    let message = Message::new("POST", "", &fields, b"{}");
+    let secret = Secret::new("c2VjcmV0").unwrap();
+    let signed = sign(provider("stripe").unwrap(), &secret, &message, came).unwrap();
+    let signature = signed.fields.get("stripe-signature").unwrap();
+    let signature = str::from_utf8(signature).unwrap();
+    let came = "2020-01-01T00:00:00.000Z";
+    for name in ["adit-inbox-received", "Adit_Inbox_Received"] {
+        let fields = [("stripe-signature", signature), (name, came)];
+        let answer = post(&world, "/hook", &fields, b"{}").await;
+        assert_eq!(answer.error(), Some("webhook-unverified"), "{name}");
+    }
 }

@@ -19,6 +19,7 @@ use adit_shared::wire::{frame, head};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use jiff::Timestamp;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
@@ -33,6 +34,7 @@ use crate::config::webhooks::{BUDGET, Challenges, Duplicates};
 use crate::origin::{OriginError, Response};
 use crate::webhook::UNIT;
 use crate::webhook::ahead::Ahead;
+use crate::webhook::anew::sign_anew;
 use crate::webhook::judge::{Judgement, is_ruled, judge, signer, url};
 
 /// Why a request is looked at.
@@ -75,7 +77,7 @@ pub(super) async fn serve(
     head.fields.retain(|name, _| !is_ours(name));
     let switches = head.protocol.is_some();
     let (rest, switched) = if switches { (None, rest) } else { (rest, None) };
-    let (ahead, _room) = match rest {
+    let (mut ahead, _room) = match rest {
         None => (Ahead::none(), None),
         Some(parts) if !concern.is_ruled && !is_small(&head, hooks.limit) => {
             let message = Message::new(head.method.as_str(), "", &head.fields, b"");
@@ -87,7 +89,10 @@ pub(super) async fn serve(
             None => return BUSY.say(send, record).await,
         },
     };
-    let (judged, seen) = look(&head, &ahead, hooks, concern);
+    // A signature has the age that it had when it came.
+    let kept = kept_since(&head);
+    let at = kept.unwrap_or_else(SystemTime::now);
+    let (judged, seen) = look(&head, &ahead, hooks, concern, at);
     let verdict = judged.verdict;
     let visit = match &seen {
         Some(seen) if !matches!(verdict, Some(Err(_))) => Visit::of(to, seen),
@@ -121,6 +126,9 @@ pub(super) async fn serve(
         if visit.attempt.open {
             return OPEN.say(send, record).await;
         }
+    }
+    if let Some(provider) = genuine.filter(|_| kept.is_some() && hooks.sign_anew) {
+        refresh(&mut head, &mut ahead, provider, hooks);
     }
     match (&seen, tried) {
         (Some(seen), _) => tell_origin(&mut head, genuine, seen, tried.is_some())?,
@@ -187,18 +195,37 @@ async fn read<'a>(
     }
 }
 
+/// When a request came to the relay that has kept it since. The relay lets no visitor say so; nothing has come
+/// in the future.
+fn kept_since(head: &head::Request) -> Option<SystemTime> {
+    let text = str::from_utf8(head.fields.get(RECEIVED)?).ok()?;
+    let came: Timestamp = text.parse().ok()?;
+    Some(SystemTime::from(came).min(SystemTime::now()))
+}
+
+/// Signs a genuine request anew that was kept for long, so that it is not too old for the origin's own check.
+/// What cannot be signed goes as it came.
+fn refresh(head: &mut head::Request, ahead: &mut Ahead, provider: &Provider, hooks: &Webhooks) {
+    let mut body = ahead.data().clone();
+    match sign_anew(head, &mut body, provider, hooks, SystemTime::now()) {
+        Ok(()) => ahead.set_data(body),
+        Err(why) => tracing::debug!(%why, "a kept webhook is delivered with its first signature"),
+    }
+}
+
 /// What the rules say, and what is known.
 fn look(
     head: &head::Request,
     ahead: &Ahead,
     hooks: &Webhooks,
     concern: Concern,
+    at: SystemTime,
 ) -> (Judgement, Option<Seen>) {
     let url = url(head);
     let data: &[u8] = if ahead.is_whole() { ahead.data() } else { b"" };
     let message = Message::new(head.method.as_str(), &url, &head.fields, data);
     let path = head.target.path();
-    let judged = judge(hooks, path, &message, ahead.is_whole(), SystemTime::now());
+    let judged = judge(hooks, path, &message, ahead.is_whole(), at);
     let verdict = judged.verdict;
     let provider = verdict.and_then(Result::ok).or(concern.provider);
     let seen = provider.map(|provider| Seen {
@@ -309,6 +336,8 @@ impl Body for Counted {
 
 /// Tells the origin who signed a request.
 const VERIFIED: &str = "adit-webhook-verified";
+/// Tells when a request came that was kept.
+const RECEIVED: &str = "adit-inbox-received";
 /// Tells the origin how often an event has come.
 const ATTEMPT: &str = "adit-webhook-attempt";
 /// How long a body may take, and how long it may wait for room.
