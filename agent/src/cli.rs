@@ -152,6 +152,13 @@ pub struct Options {
     #[arg(long, value_name = "rewrite|VALUE", global = true, help_heading = EXPOSE)]
     pub host_header: Option<String>,
 
+    /// Get copies of what another agent serves as --subdomain or --hostname, which answers as if this one were
+    /// not there: for those of the same token, each at a machine of its own. For paths like these, in which `*`
+    /// stands for any text [default without a value: all]
+    #[arg(long, value_name = "PATTERN,…", global = true, help_heading = EXPOSE)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub mirror: Option<String>,
+
     /// Let the relay keep requests that cannot be served now, and deliver them later: webhooks that come while
     /// this agent or the origin is away. For paths like these, in which `*` stands for any text
     /// [default without a value: all]

@@ -10,6 +10,7 @@
 //! - [`session`], [`sessions`]: agents' connections;
 //! - [`route`]: from a host to the session that serves it;
 //! - [`queue`]: requests that are kept for agents that are away;
+//! - [`mirror`]: agents that get copies of what another one serves;
 //! - [`addresses`]: what each address has of the relay;
 //! - [`forward`]: one request from top to bottom;
 //! - [`edge`]: what visitors meet;
@@ -32,6 +33,7 @@ pub mod exchange;
 pub mod forward;
 pub mod join;
 pub mod metrics;
+pub mod mirror;
 pub mod queue;
 pub mod route;
 pub mod run;

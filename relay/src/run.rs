@@ -40,6 +40,7 @@ use crate::forward::allowance::Allowance;
 use crate::forward::notice::Notice;
 use crate::join::{self, Site};
 use crate::metrics::Report;
+use crate::mirror::{self, Mirrors};
 use crate::queue::{self, InboxError, Inboxes};
 use crate::route::{self, KNOWN, Owner, Routes};
 use crate::sessions::Sessions;
@@ -129,6 +130,7 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         sessions: Sessions::default(),
         store,
         inboxes,
+        mirrors: Mirrors::default(),
         tls: Arc::new(tls::server(
             certificates.clone(),
             &protocols(&config, acme.is_some()),
@@ -174,6 +176,7 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         let metrics: Vec<_> = shards.iter().map(|shard| shard.metrics.clone()).collect();
         let mut limits = config.limits.list().to_vec();
         limits.extend(config.inbox.iter().flat_map(queue::Limits::list));
+        limits.extend(mirror::LIMITS);
         let admin = Admin {
             routes: common.routes.clone(),
             sessions: common.sessions,

@@ -39,6 +39,7 @@ use crate::forward::notice::Notice;
 use crate::forward::{BodyLimit, Forward, HeadLimit, ROOM};
 use crate::join::{self, Join, Site};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 use crate::queue::Inboxes;
 use crate::route::Routes;
 use crate::sessions::Sessions;
@@ -53,6 +54,7 @@ pub(crate) struct Common {
     pub(crate) store: Store,
     /// What is kept for agents that are away.
     pub(crate) inboxes: Inboxes,
+    pub(crate) mirrors: Mirrors,
     pub(crate) certificates: Arc<Certificates>,
     /// Who orders certificates, if the relay does that.
     pub(crate) acme: Option<Acme>,
@@ -162,6 +164,7 @@ impl Shard {
             sessions: common.sessions,
             store: common.store,
             inboxes: common.inboxes,
+            mirrors: common.mirrors,
             certificates: common.certificates,
             acme: common.acme,
             stalls: common.stalls,
@@ -253,6 +256,7 @@ impl Shard {
                 per_tunnel: common.limits.exchanges_per_tunnel,
                 kept: Arc::new(Semaphore::new(ROOM)),
                 inboxes: common.inboxes.clone(),
+                mirrors: common.mirrors.clone(),
             },
             tasks: self.visitors.clone(),
             metrics: self.metrics.clone(),

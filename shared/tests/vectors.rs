@@ -18,6 +18,7 @@ use adit_shared::wire::fields::{self, Fields, HeadTooLarge};
 use adit_shared::wire::frame::{self, FrameError, Part, Reader, Side};
 use adit_shared::wire::head::{Request, Response};
 use adit_shared::wire::inbox::{Causes, Inbox, InboxState};
+use adit_shared::wire::mirror::Mirror;
 use adit_shared::wire::table::{self, Entry};
 use adit_shared::wire::varint::{self, Malformed};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -513,6 +514,14 @@ fn message(json: &'static Value) -> Message {
             waiting: number(&json["waiting"]),
             dead: number(&json["dead"]),
             message: own("message"),
+        }),
+        "mirror" => Message::Mirror(Mirror {
+            tunnel: tunnel(),
+            name: own("name"),
+            host: own("host"),
+            patterns: list(&json["patterns"])
+                .map(|pattern| text(pattern).to_owned())
+                .collect(),
         }),
         other => panic!("no message is called {other}"),
     }

@@ -144,6 +144,7 @@ impl World {
                 host_header: HostHeader::Keep,
                 origin_timeout: Duration::from_secs(30),
                 inbox: None,
+                mirror: None,
                 webhooks: Webhooks::default(),
             }],
             state_dir: self.state.path().join(format!("agent-{count}")),

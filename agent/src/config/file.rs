@@ -68,6 +68,7 @@ pub(crate) struct Table {
     pub(crate) inbox_status: Option<u16>,
     pub(crate) inbox_parallel: Option<u16>,
     pub(crate) ack_within: Option<String>,
+    pub(crate) mirror: Option<OneOrMore>,
     pub(crate) verify: Option<OneOrMore>,
     #[serde(default)]
     pub(crate) webhook_sign_anew: bool,

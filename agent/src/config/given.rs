@@ -123,6 +123,7 @@ impl Layer {
                 ("inspect-store", options.inspect_store),
                 ("json", flag(options.json)),
                 ("log-format", options.log_format),
+                ("mirror", options.mirror),
                 ("once", flag(options.once)),
                 ("origin", options.origin),
                 ("origin-insecure", flag(options.origin_insecure)),
@@ -231,6 +232,7 @@ impl Layer {
                     table.inbox_parallel.map(|n| n.to_string()),
                 ),
                 ("ack-within", table.ack_within.clone()),
+                ("mirror", texts(&table.mirror)),
                 (
                     "verify",
                     table
@@ -361,7 +363,7 @@ impl fmt::Display for Place {
 const BETWEEN: &str = ",";
 
 /// All options.
-const KEYS: [&str; 41] = [
+const KEYS: [&str; 42] = [
     "ack-within",
     "config",
     "congestion",
@@ -381,6 +383,7 @@ const KEYS: [&str; 41] = [
     "inspect-store",
     "json",
     "log-format",
+    "mirror",
     "once",
     "origin",
     "origin-insecure",

@@ -63,6 +63,22 @@ pub(super) fn inbox(layers: &[Layer]) -> Result<Option<Inbox>, BadConfig> {
     }))
 }
 
+/// The paths of which `layers` want copies; none when this is no mirror. It says of what it is one.
+pub(super) fn mirror(layers: &[Layer]) -> Result<Option<Vec<PathPattern>>, BadConfig> {
+    let Some(setting) = first(layers, &["mirror"])? else {
+        return Ok(None);
+    };
+    if first(layers, &["subdomain", "hostname"])?.is_none() {
+        let why = "it needs --subdomain or --hostname: of what there are copies";
+        return Err(BadConfig::value(setting.place, why));
+    }
+    if first(layers, &["inbox", "ack-within"])?.is_some() {
+        let why = "a mirror has no inbox: that is for the agent which serves the name";
+        return Err(BadConfig::value(setting.place, why));
+    }
+    patterns(&setting).map(Some)
+}
+
 fn patterns(setting: &Setting) -> Result<Vec<PathPattern>, BadConfig> {
     let patterns: Vec<PathPattern> = setting.parse_each()?;
     if patterns.len() > MAX_PATTERNS {

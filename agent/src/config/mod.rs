@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_shared::name::{Host, Name};
+use adit_shared::paths::PathPattern;
 use adit_shared::quic::Congestion;
 use adit_shared::quic::tls::{TlsError, Trust};
 use adit_shared::quic::tuning::Window;
@@ -150,6 +151,8 @@ pub struct Tunnel {
     pub origin_timeout: Duration,
     /// What the relay shall keep when it cannot be served.
     pub inbox: Option<Inbox>,
+    /// Of which paths it gets copies, when another agent serves them.
+    pub mirror: Option<Vec<PathPattern>>,
     /// What is done for its webhooks.
     pub webhooks: Webhooks,
 }

@@ -15,7 +15,7 @@ use adit_shared::telemetry::LogFormat;
 use adit_shared::webhook::{Provider, Secret};
 
 use super::given::{Given, Layer, Place, Setting, first};
-use super::inbox::inbox;
+use super::inbox::{inbox, mirror};
 use super::webhooks::{BUDGET, BadRule, Duplicates, Rule, SecretFile, Typed};
 use super::{
     BadConfig, BadToken, Config, DEFAULT_INSPECT, HostHeader, Origin, OtherRelay, Proxy,
@@ -298,6 +298,7 @@ impl Given {
             origin_timeout: timeout(one("origin-timeout")?)?,
             webhooks: self.webhooks(layers)?,
             inbox: inbox(layers)?,
+            mirror: mirror(layers)?,
         }))
     }
 
@@ -449,7 +450,7 @@ pub const STALLED: Budget = Budget {
 const MAX_LABEL: usize = 200;
 
 /// The options that describe a tunnel.
-const TUNNEL_KEYS: [&str; 20] = [
+const TUNNEL_KEYS: [&str; 21] = [
     "port",
     "origin",
     "echo",
@@ -463,6 +464,7 @@ const TUNNEL_KEYS: [&str; 20] = [
     "inbox-status",
     "inbox-parallel",
     "ack-within",
+    "mirror",
     "verify",
     "webhook-challenges",
     "webhook-duplicates",

@@ -169,6 +169,18 @@ fn errors_name_the_option_as_it_was_given() {
             "--origin: an origin begins with http://, https://, h2c:// or unix:, as in http://localhost:3000",
         ),
         (
+            "--port 1 --mirror",
+            "--mirror: it needs --subdomain or --hostname: of what there are copies",
+        ),
+        (
+            "--port 1 --subdomain a --mirror --inbox",
+            "--mirror: a mirror has no inbox: that is for the agent which serves the name",
+        ),
+        (
+            "--port 1 --webhook-sign-anew",
+            "--webhook-sign-anew: it needs --verify: only what is known to be genuine is signed anew",
+        ),
+        (
             "--port 1 --origin-insecure",
             "--origin-insecure: only an https:// origin has a certificate",
         ),

@@ -8,6 +8,7 @@ use adit_shared::stream::{RecvHalf, SendHalf};
 use adit_shared::wire::code::Close;
 use adit_shared::wire::control::{Claim, EXPORTER_LABEL, Hello, Message, Refusal};
 use adit_shared::wire::inbox::{Inbox as Wish, InboxState};
+use adit_shared::wire::mirror::Mirror;
 use adit_shared::wire::varint;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -78,20 +79,27 @@ async fn converse(
     }
     // The claims go out before the welcome comes: that saves a round trip.
     for tunnel in &agent.config.tunnels {
+        let text = |part: Option<String>| part.unwrap_or_default();
+        let name = text(tunnel.name.as_ref().map(ToString::to_string));
+        let host = text(tunnel.host.as_ref().map(ToString::to_string));
+        if let Some(patterns) = &tunnel.mirror {
+            let mirror = Mirror {
+                tunnel: tunnel.id,
+                name,
+                host,
+                patterns: patterns.iter().map(ToString::to_string).collect(),
+            };
+            sender.send(&Message::Mirror(mirror)).await?;
+            continue;
+        }
         if let Some(inbox) = &tunnel.inbox {
             sender.send(&Message::Inbox(wish(tunnel.id, inbox))).await?;
         }
         let claim = Claim {
             tunnel: tunnel.id,
             label: tunnel.label.clone(),
-            name: tunnel
-                .name
-                .as_ref()
-                .map_or_else(String::new, ToString::to_string),
-            host: tunnel
-                .host
-                .as_ref()
-                .map_or_else(String::new, ToString::to_string),
+            name,
+            host,
         };
         sender.send(&Message::Claim(claim)).await?;
     }

@@ -58,6 +58,8 @@ use self::upload::Upload;
 use crate::addresses::{self, Asker, whole};
 use crate::exchange::{self, Exchange, ExchangeError};
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
+use crate::mirror::copy::{Copying, Noted};
 use crate::queue::{self, Inboxes};
 use crate::route::{Away, Route, Routes, Serving};
 
@@ -88,6 +90,8 @@ pub struct Forward {
     pub kept: Arc<Semaphore>,
     /// What is kept for agents that are away.
     pub inboxes: Inboxes,
+    /// Who gets copies.
+    pub mirrors: Mirrors,
 }
 
 /// Bounds of a visitor's request head.
@@ -310,6 +314,43 @@ impl Forward {
     ///
     /// [`Failure`], with the request's id.
     pub async fn send<B>(&self, prepared: Prepared, body: B) -> Result<Pending, Box<Failure>>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display + Send,
+    {
+        let (route, head) = (&prepared.outbound.route, &prepared.outbound.head);
+        if route.has_mirrors()
+            && let Some(copy) = self.mirrors.copy(route, head, &self.metrics)
+        {
+            return Box::pin(self.send_and_copy(prepared, body, copy)).await;
+        }
+        self.send_alone(prepared, body).await
+    }
+
+    /// As [`send`](Self::send), for a request that mirrors get too.
+    async fn send_and_copy<B>(
+        &self,
+        prepared: Prepared,
+        body: B,
+        copy: Box<Copying>,
+    ) -> Result<Pending, Box<Failure>>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Display + Send,
+    {
+        if !prepared.outbound.head.end {
+            let body = Noted::new(Trimmed(body), copy);
+            return self.send_alone(prepared, body).await;
+        }
+        let sent = self.send_alone(prepared, body).await;
+        if sent.is_ok() {
+            copy.send();
+        }
+        sent
+    }
+
+    /// Sends a request to whoever serves its host, or keeps it.
+    async fn send_alone<B>(&self, prepared: Prepared, body: B) -> Result<Pending, Box<Failure>>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display + Send,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use adit_shared::name::{Host, Name};
 use adit_shared::wire::control::{Claim as Asked, Granted, MAX_TEXT, Message, Refusal, Refused};
 use adit_shared::wire::inbox::{Inbox, InboxState};
+use adit_shared::wire::mirror::Mirror;
 use tracing::Span;
 
 use super::{Join, Site};
 use crate::auth::Grant;
+use crate::mirror::Mirroring;
 use crate::queue::database::State;
 use crate::queue::deliver::Courier;
 use crate::route::{Claim, Who, derive, reserved};
@@ -22,6 +24,7 @@ pub(super) struct Claims<'a> {
     session: &'a Arc<Session>,
     grant: Grant,
     claims: Vec<Claim>,
+    mirrors: Vec<Mirroring>,
     /// What was said about claims that are still to come.
     wishes: Vec<Inbox>,
     has_returned: bool,
@@ -34,6 +37,7 @@ impl<'a> Claims<'a> {
             session,
             grant,
             claims: Vec::new(),
+            mirrors: Vec::new(),
             wishes: Vec::new(),
             has_returned: false,
         }
@@ -88,6 +92,72 @@ impl<'a> Claims<'a> {
             }
         };
         (state, answer)
+    }
+
+    /// Answers the wish for copies of what another agent serves.
+    pub(super) fn mirror(&mut self, asked: &Mirror) -> Message {
+        let tunnel = asked.tunnel;
+        match self.mirrored(asked) {
+            Ok(mirroring) => {
+                let host = mirroring.host().clone();
+                tracing::info!(%host, "mirror granted");
+                self.mirrors.push(mirroring);
+                Message::Granted(Granted {
+                    tunnel,
+                    urls: self.join.site.urls(&host),
+                })
+            }
+            Err((reason, message)) => {
+                tracing::info!(reason = reason.word(), why = message, "mirror refused");
+                Message::Refused(Refused {
+                    tunnel,
+                    reason,
+                    message: shorten(message),
+                })
+            }
+        }
+    }
+
+    fn mirrored(&self, asked: &Mirror) -> Result<Mirroring, (Refusal, String)> {
+        self.has_room()?;
+        let host = match (asked.name.is_empty(), asked.host.is_empty()) {
+            (false, _) => self.name(&asked.name)?,
+            (true, false) => self.own_host(&asked.host)?,
+            (true, true) => {
+                let why = "a mirror names what it wants copies of, with --subdomain or --hostname";
+                return Err((Refusal::Invalid, why.into()));
+            }
+        };
+        let patterns = asked.patterns.iter().map(|text| text.parse());
+        let patterns = patterns.collect::<Result<Vec<_>, _>>();
+        let patterns = patterns.map_err(|_| {
+            let why = "a pattern of the mirror is none";
+            (Refusal::Invalid, why.to_owned())
+        })?;
+        let route = self.join.routes.mirror(&host, self.session).map_err(|_| {
+            let why = "belongs to another agent: only those with its token can mirror it";
+            (Refusal::Taken, format!("{host} {why}"))
+        })?;
+        let (join, session) = (self.join, self.session);
+        let added = join.mirrors.add(
+            route,
+            session,
+            asked.tunnel,
+            patterns,
+            (&join.metrics, &join.tasks),
+        );
+        added.map_err(|error| (Refusal::Full, format!("{host}: {error}")))
+    }
+
+    fn has_room(&self) -> Result<(), (Refusal, String)> {
+        let most = self.join.limits.tunnels;
+        if self.claims.len() + self.mirrors.len() < most {
+            return Ok(());
+        }
+        Err((
+            Refusal::Full,
+            format!("one agent serves at most {most} tunnels here"),
+        ))
     }
 
     /// Opens the inbox that the agent wants, and begins to deliver what is in it.
@@ -150,22 +220,19 @@ impl<'a> Claims<'a> {
     }
 
     fn resolve(&self, asked: &Asked) -> Result<Claim, (Refusal, String)> {
-        if self.claims.len() >= self.join.limits.tunnels {
-            let most = self.join.limits.tunnels;
-            return Err((
-                Refusal::Full,
-                format!("one agent serves at most {most} tunnels here"),
-            ));
-        }
+        self.has_room()?;
         if !asked.host.is_empty() {
-            return self.own_host(&asked.host, asked.tunnel);
+            let host = self.own_host(&asked.host)?;
+            return self.take(&host, asked.tunnel, Who::Group);
         }
         if !asked.name.is_empty() {
-            return self.name(&asked.name, asked.tunnel, Who::Group);
+            let host = self.name(&asked.name)?;
+            return self.take(&host, asked.tunnel, Who::Group);
         }
         let mut refusal = None;
         for name in derive::candidates(&self.session.owner, &asked.label) {
-            match self.name(name.as_str(), asked.tunnel, Who::Identity) {
+            let host = self.name(name.as_str());
+            match host.and_then(|host| self.take(&host, asked.tunnel, Who::Identity)) {
                 Ok(claim) => return Ok(claim),
                 Err(why) => refusal = refusal.or(Some(why)),
             }
@@ -187,7 +254,8 @@ impl<'a> Claims<'a> {
         })
     }
 
-    fn name(&self, text: &str, tunnel: u64, who: Who) -> Result<Claim, (Refusal, String)> {
+    /// The host of a name that may be asked for.
+    fn name(&self, text: &str) -> Result<Host, (Refusal, String)> {
         let invalid = |why: String| (Refusal::Invalid, why);
         let name: Name = text
             .parse()
@@ -198,14 +266,11 @@ impl<'a> Claims<'a> {
         })?;
         self.allowed(name.as_str())?;
         let host = name.under(&self.join.site.domain);
-        self.take(
-            &host.map_err(|error| invalid(format!("{name}: {error}")))?,
-            tunnel,
-            who,
-        )
+        host.map_err(|error| invalid(format!("{name}: {error}")))
     }
 
-    fn own_host(&self, text: &str, tunnel: u64) -> Result<Claim, (Refusal, String)> {
+    /// An own domain that may be asked for.
+    fn own_host(&self, text: &str) -> Result<Host, (Refusal, String)> {
         let domain = &self.join.site.domain;
         let invalid = |error| {
             let text = text.escape_debug();
@@ -217,10 +282,10 @@ impl<'a> Claims<'a> {
         }
         // A host under the relay's domain is a name, with the rules of names.
         if let Some(label) = host.label_under(domain) {
-            return self.name(label, tunnel, Who::Group);
+            return self.name(label);
         }
         self.allowed(host.as_str())?;
-        self.take(&host, tunnel, Who::Group)
+        Ok(host)
     }
 
     fn allowed(&self, name: &str) -> Result<(), (Refusal, String)> {
@@ -253,6 +318,7 @@ impl<'a> Claims<'a> {
 
     /// The agent goes of its own will: its hosts are free at once.
     pub(super) fn give_back(&mut self) {
+        self.mirrors.clear();
         for claim in &self.claims {
             claim.give_back();
         }
@@ -267,6 +333,7 @@ impl<'a> Claims<'a> {
             .collect();
         // Requests must not go on to a session that is gone while the disk is waited for.
         self.claims.clear();
+        self.mirrors.clear();
         for host in hosts {
             self.remember(&host).await;
         }

@@ -36,6 +36,7 @@ use crate::auth::Auth;
 use crate::edge::http3;
 use crate::edge::tls::Certificates;
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 use crate::queue::Inboxes;
 use crate::route::Routes;
 use crate::session::Session;
@@ -55,6 +56,8 @@ pub struct Join {
     pub store: Store,
     /// What is kept for agents that are away.
     pub inboxes: Inboxes,
+    /// Who gets copies.
+    pub mirrors: Mirrors,
     /// Where names get their certificates.
     pub certificates: Arc<Certificates>,
     /// Who orders certificates for them, if the relay does that.
@@ -368,6 +371,7 @@ impl Join {
                     }
                     sender.send(&answer).await?;
                 }
+                Some(Message::Mirror(asked)) => sender.send(&claims.mirror(&asked)).await?,
                 Some(Message::Inbox(wish)) => claims.wish(wish),
                 Some(Message::Ping { number }) => sender.send(&Message::Pong { number }).await?,
                 Some(Message::Keep { session: older }) => session.keep(older),

@@ -44,6 +44,10 @@ pub struct Metrics {
     pub resent: Counter,
     /// Sessions whose agent had been here before.
     pub reconnects: Counter,
+    /// Copies of requests that a mirror has answered.
+    pub mirrored: Counter,
+    /// Those that no mirror got, or that it did not answer.
+    pub mirror_dropped: Counter,
     /// Packets to agents.
     pub packets_sent: Counter,
     /// Those of them that were lost on the way.

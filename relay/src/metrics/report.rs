@@ -217,6 +217,16 @@ impl Report {
             count(|shard| &shard.reconnects),
         );
         registry.register(
+            "mirrored",
+            "Copies of requests that a mirror has answered",
+            count(|shard| &shard.mirrored),
+        );
+        registry.register(
+            "mirror_dropped",
+            "Copies for which a mirror had no room, or that it did not answer",
+            count(|shard| &shard.mirror_dropped),
+        );
+        registry.register(
             "resent",
             "Requests sent once more because their session was lost or did not begin with them",
             count(|shard| &shard.resent),

@@ -117,7 +117,8 @@ impl Routes {
         let route = slot.clone();
         let mut state = route.state();
         let served = state.served_by.is_some();
-        let reserved = served || route.has_inbox() || state.is_reserved(self.limits.reserve);
+        let is_kept = route.has_inbox() || route.has_mirrors();
+        let reserved = served || is_kept || state.is_reserved(self.limits.reserve);
         if reserved && !state.owner.allows(&owner, who) {
             return Err(Taken);
         }
@@ -151,6 +152,30 @@ impl Routes {
             session: session.id,
             returned,
         })
+    }
+
+    /// The route of a host of which `session` may have copies: it is of the host's owner, or has the same token.
+    /// A host that nobody has is the session's own from then on, as if it had claimed it and gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Taken`] when it belongs to another identity.
+    pub fn mirror(&self, host: &Host, session: &Session) -> Result<Arc<Route>, Taken> {
+        let owner = Owner {
+            identity: session.owner,
+            token: session.token,
+        };
+        let slot = self
+            .hosts
+            .entry(host.clone())
+            .or_insert_with(|| Arc::new(Route::new(host.clone(), owner)));
+        let route = slot.clone();
+        drop(slot);
+        if route.is_open_to(session) {
+            Ok(route)
+        } else {
+            Err(Taken)
+        }
     }
 
     /// Who serves `route`. Waits for somebody, within bounds, when the agent was there a
@@ -249,7 +274,8 @@ impl Routes {
         let away = |route: &Arc<Route>| {
             let state = route.state();
             let is_away = state.served_by.is_none() && state.owner.allows(&owner, Who::Group);
-            (is_away && !route.has_inbox()).then(|| (state.away_since, route.host.clone()))
+            let is_kept = route.has_inbox() || route.has_mirrors();
+            (is_away && !is_kept).then(|| (state.away_since, route.host.clone()))
         };
         let mut away: Vec<_> = self
             .hosts
@@ -278,8 +304,8 @@ impl Routes {
         let mut forgotten = Vec::new();
         self.hosts.retain(|host, route| {
             let state = route.state();
-            let stays =
-                state.served_by.is_some() || route.has_inbox() || state.away_since.elapsed() < keep;
+            let is_kept = route.has_inbox() || route.has_mirrors();
+            let stays = state.served_by.is_some() || is_kept || state.away_since.elapsed() < keep;
             if !stays {
                 route.forget();
                 forgotten.push(host.clone());
@@ -341,6 +367,7 @@ pub struct Route {
     exchanges: AtomicUsize,
     forgotten: AtomicBool,
     has_inbox: AtomicBool,
+    has_mirrors: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -384,6 +411,7 @@ impl Route {
             exchanges: AtomicUsize::new(0),
             forgotten: AtomicBool::new(false),
             has_inbox: AtomicBool::new(false),
+            has_mirrors: AtomicBool::new(false),
         }
     }
 
@@ -409,6 +437,25 @@ impl Route {
     /// Whether requests for it are kept when they cannot be served.
     pub fn has_inbox(&self) -> bool {
         self.has_inbox.load(Ordering::Relaxed)
+    }
+
+    /// Whether others than who serves it get copies of its requests.
+    pub fn has_mirrors(&self) -> bool {
+        self.has_mirrors.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it has mirrors, or has none any more.
+    pub fn set_mirrored(&self, is_mirrored: bool) {
+        self.has_mirrors.store(is_mirrored, Ordering::Relaxed);
+    }
+
+    /// Whether `session` is of its owner, or has the same token.
+    pub fn is_open_to(&self, session: &Session) -> bool {
+        let other = Owner {
+            identity: session.owner,
+            token: session.token,
+        };
+        self.state().owner.allows(&other, Who::Group)
     }
 
     /// Whether it is in the table no more: then a newer one may be.

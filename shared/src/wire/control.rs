@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
 use super::inbox::{Inbox, InboxState};
+use super::mirror::Mirror;
 use super::varint::{self, Malformed};
 
 /// The longest payload of one message, in bytes.
@@ -57,6 +58,8 @@ pub enum Message {
     Inbox(Inbox),
     /// Relay: this is what became of that wish.
     InboxState(InboxState),
+    /// Agent: send me copies of what another agent serves. It is answered as a claim is.
+    Mirror(Mirror),
 }
 
 /// Who an agent is, and the proof of it.
@@ -251,6 +254,10 @@ impl Message {
                 state.encode(&mut payload)?;
                 INBOX_STATE
             }
+            Self::Mirror(mirror) => {
+                mirror.encode(&mut payload)?;
+                MIRROR
+            }
         };
         if payload.0.len() > MAX_MESSAGE {
             return Err(TooLong);
@@ -343,6 +350,7 @@ fn decode_payload(kind: u64, mut from: Bytes) -> Result<Option<Message>, Malform
         },
         INBOX => Message::Inbox(Inbox::decode(&mut from)?),
         INBOX_STATE => Message::InboxState(InboxState::decode(&mut from)?),
+        MIRROR => Message::Mirror(Mirror::decode(&mut from)?),
         _ => return Ok(None),
     };
     if from.has_remaining() {
@@ -395,6 +403,7 @@ const PONG: u64 = 0x09;
 const KEEP: u64 = 0x0a;
 const INBOX: u64 = 0x0b;
 const INBOX_STATE: u64 = 0x0c;
+const MIRROR: u64 = 0x0d;
 
 #[cfg(test)]
 mod tests {
@@ -468,6 +477,16 @@ mod tests {
                         patterns,
                     })
                 }),
+            (number.clone(), ".{0,20}", ".{0,20}", vec(".{0,20}", 0..4)).prop_map(
+                |(tunnel, name, host, patterns)| {
+                    Message::Mirror(Mirror {
+                        tunnel,
+                        name,
+                        host,
+                        patterns,
+                    })
+                }
+            ),
             (number, any::<bool>(), ".{0,20}").prop_map(|(waiting, open, message)| {
                 Message::InboxState(InboxState {
                     tunnel: 1,

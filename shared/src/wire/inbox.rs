@@ -122,7 +122,7 @@ impl InboxState {
     }
 }
 
-fn put_texts(to: &mut Payload, texts: &[String]) -> Result<(), TooLong> {
+pub(super) fn put_texts(to: &mut Payload, texts: &[String]) -> Result<(), TooLong> {
     if texts.len() > MAX_PATTERNS {
         return Err(TooLong);
     }
@@ -130,7 +130,7 @@ fn put_texts(to: &mut Payload, texts: &[String]) -> Result<(), TooLong> {
     texts.iter().try_for_each(|text| to.text(text))
 }
 
-fn texts(from: &mut Bytes) -> Result<Vec<String>, Malformed> {
+pub(super) fn texts(from: &mut Bytes) -> Result<Vec<String>, Malformed> {
     let count = varint::get(from)?;
     if count > MAX_PATTERNS as u64 {
         return Err(Malformed::Invalid("too many patterns"));

@@ -11,7 +11,7 @@
 //! - [`head`]: a request or response head;
 //! - [`frame`]: what an exchange stream is made of;
 //! - [`control`]: the messages of the control stream;
-//! - [`inbox`]: those of them about inboxes;
+//! - [`inbox`], [`mirror`]: those of them about inboxes, and about mirrors;
 //! - [`datagram`]: what travels beside the streams;
 //! - [`carrier`]: QUIC's datagrams on a byte stream, where UDP is blocked.
 
@@ -23,6 +23,7 @@ pub mod fields;
 pub mod frame;
 pub mod head;
 pub mod inbox;
+pub mod mirror;
 pub mod table;
 pub mod varint;
 

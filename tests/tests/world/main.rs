@@ -24,6 +24,7 @@ mod inbox;
 mod inspector;
 mod interim;
 mod isolation;
+mod mirrors;
 mod names;
 mod notice;
 mod outage;

@@ -217,6 +217,7 @@ struct Answer {
 async fn ask(target: &Target, fields: Fields, body: Bytes) -> Result<Answer, SendError> {
     let tunnel = Tunnel {
         inbox: None,
+        mirror: None,
         id: 0,
         label: String::new(),
         name: None,
