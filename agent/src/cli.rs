@@ -211,6 +211,11 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", global = true, help_heading = HOOKS)]
     pub webhook_limit: Option<String>,
 
+    /// Fail on purpose, to try out handlers: duplicate=5%, delay=3s, reorder, drop-response=2%, offline=60s, and
+    /// seed=N to have the same again
+    #[arg(long, value_name = "KNOB,…", global = true, help_heading = HOOKS)]
+    pub simulate: Option<String>,
+
     /// The relay, at port 443 unless given; `local` runs one in this process, on loopback only. Given
     /// several times, the agent serves through all of them, so that each can be restarted or fail
     #[arg(long, value_name = "HOST[:PORT]|local", global = true, help_heading = RELAY)]

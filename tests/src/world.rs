@@ -157,6 +157,7 @@ impl World {
             congestion: Congestion::default(),
             window: Window::ByPath,
             stalled: STALLED,
+            simulate: None,
             log_format: LogFormat::Text,
         }
     }

@@ -17,6 +17,7 @@ pub(crate) struct File {
     pub(crate) webhook_secret_file: Option<PathBuf>,
     pub(crate) pin: Option<OneOrMore>,
     pub(crate) relay_ca: Option<PathBuf>,
+    pub(crate) simulate: Option<String>,
     pub(crate) transport: Option<String>,
     pub(crate) inspect: Option<String>,
     pub(crate) inspect_body: Option<String>,

@@ -133,6 +133,7 @@ impl Layer {
                 ("qr", flag(options.qr)),
                 ("relay", list(&options.relay)),
                 ("relay-ca", options.relay_ca),
+                ("simulate", options.simulate),
                 ("state-dir", options.state_dir),
                 ("subdomain", options.subdomain),
                 ("token", list(&options.token)),
@@ -202,6 +203,7 @@ impl Layer {
                         .and_then(|relays| list(&Vec::from(relays))),
                 ),
                 ("relay-ca", text(&file.relay_ca)),
+                ("simulate", file.simulate.clone()),
                 ("state-dir", text(&file.state_dir)),
                 ("token-file", text(&file.token_file)),
                 ("transport", file.transport.clone()),
@@ -363,7 +365,7 @@ impl fmt::Display for Place {
 const BETWEEN: &str = ",";
 
 /// All options.
-const KEYS: [&str; 42] = [
+const KEYS: [&str; 43] = [
     "ack-within",
     "config",
     "congestion",
@@ -393,6 +395,7 @@ const KEYS: [&str; 42] = [
     "qr",
     "relay",
     "relay-ca",
+    "simulate",
     "state-dir",
     "subdomain",
     "token",

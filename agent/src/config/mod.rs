@@ -20,6 +20,7 @@ pub mod origin;
 pub mod proxy;
 pub mod relay;
 mod resolve;
+mod simulate;
 #[cfg(test)]
 mod tests;
 pub mod token;
@@ -48,6 +49,7 @@ pub use origin::{HostHeader, Origin, Scheme};
 pub use proxy::Proxy;
 pub use relay::{RelayAddress, default_state_dir, default_trust, is_loopback};
 pub use resolve::STALLED;
+pub use simulate::Simulate;
 pub use token::{BadToken, Token};
 pub use transport::TransportChoice;
 pub use webhooks::Webhooks;
@@ -89,6 +91,8 @@ pub struct Config {
     pub window: Window,
     /// Bytes that may be held for origins that stopped reading.
     pub stalled: Budget,
+    /// Which failures are simulated.
+    pub simulate: Option<Simulate>,
     /// How log lines are written.
     pub log_format: LogFormat,
 }

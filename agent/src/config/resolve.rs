@@ -70,6 +70,10 @@ impl Given {
             congestion: self.congestion()?,
             window: Window::ByPath,
             stalled: STALLED,
+            simulate: self
+                .first(&["simulate"])?
+                .map(|setting| setting.parse())
+                .transpose()?,
             log_format: self.log_format()?,
         })
     }

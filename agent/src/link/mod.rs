@@ -14,6 +14,7 @@ mod redial;
 mod register;
 mod serve;
 mod session;
+mod simulate;
 mod transport;
 mod watch;
 
@@ -41,6 +42,7 @@ use self::dial::{DialError, Dialled};
 pub use self::peer::Peer;
 use self::register::{Coming, RegisterError, Registered};
 use self::session::End;
+use self::simulate::Simulator;
 use crate::config::{Config, RelayAddress};
 use crate::local::{self, LocalError};
 use crate::origin::{OriginError, Upstream};
@@ -117,6 +119,8 @@ struct Agent {
     /// Says of which relay it speaks, when there are several.
     status: Status,
     stalls: Stalls,
+    /// What fails on purpose.
+    simulator: Option<Arc<Simulator>>,
     tasks: Tasks,
 }
 
@@ -163,8 +167,13 @@ async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Res
         .iter()
         .map(|tunnel| Upstream::new(tunnel, tasks.clone()))
         .collect();
+    let simulator = config.simulate.clone().map(|knobs| {
+        tracing::warn!("failures are simulated: --simulate {knobs}");
+        Arc::new(Simulator::new(knobs))
+    });
     let agent = Arc::new(Agent {
         stalls: Stalls::new(config.stalled),
+        simulator,
         config,
         identity: Arc::new(identity),
         instance,
@@ -239,12 +248,14 @@ impl Agent {
                 Some(registered) => Some(Ok(registered)),
                 None => self.or_stopped(self.connect(peer, welcomed, away)).await,
             };
+            let mut outage = None;
             let reason = match registered {
                 None => return Stop::Asked,
                 Some(Ok(registered)) => {
                     welcomed = true;
                     let since = Instant::now();
-                    let end = session::run(self, peer, registered).await;
+                    let end;
+                    (end, outage) = self.session(peer, registered).await;
                     // A relay that lets us in and drops us at once is not to be hammered.
                     if since.elapsed() > SETTLED {
                         soon.reset();
@@ -270,6 +281,7 @@ impl Agent {
                         End::Lost(Lost::Closed { code, reason }) if code.is_final() => {
                             return Stop::Refused(reason);
                         }
+                        End::Lost(_) if outage.is_some() => "simulated: --simulate offline".into(),
                         End::Lost(lost) => lost.to_string(),
                     }
                 }
@@ -279,7 +291,9 @@ impl Agent {
             if self.config.once && !welcomed {
                 return Stop::Unreachable(reason);
             }
-            let delay = if away.elapsed() < BRISK {
+            let delay = if let Some(outage) = outage {
+                outage
+            } else if away.elapsed() < BRISK {
                 soon.next_delay()
             } else {
                 later.next_delay()
@@ -292,6 +306,27 @@ impl Agent {
                 return Stop::Asked;
             }
         }
+    }
+
+    /// A session from its begin to its end, or to an outage that is simulated: then also how long that lasts.
+    async fn session(
+        self: &Arc<Self>,
+        peer: &Peer,
+        registered: Registered,
+    ) -> (End, Option<Duration>) {
+        let outage = self.simulator.as_ref().and_then(|one| one.outage());
+        let connection = registered.dialled.connection.clone();
+        let mut session = Box::pin(session::run(self, peer, registered));
+        let Some((after, lasts)) = outage else {
+            return (session.await, None);
+        };
+        tokio::select! {
+            biased;
+            end = &mut session => return (end, None),
+            () = tokio::time::sleep(after) => {}
+        }
+        connection.close(Close::Internal, "simulated");
+        (session.await, Some(lasts))
     }
 
     /// A session with the relay, which was lost at `away`.

@@ -27,6 +27,7 @@ use tracing::debug;
 use super::Agent;
 use super::hook::{self, Concern};
 use super::progress::{Progress, Taken, stalled};
+use super::simulate::{Fate, Noted, Twin};
 use crate::capture::tap::{Tapped, TappedSource};
 use crate::capture::{Open, Side as Of, Tap};
 use crate::config::Tunnel;
@@ -75,6 +76,9 @@ pub(super) async fn exchange(
         return Ended::Failed;
     };
     let mut record = Record::start(agent, tunnel, &head);
+    if let Some(simulator) = &agent.simulator {
+        record.fate = simulator.next();
+    }
     let to = To {
         tunnel,
         upstream,
@@ -87,7 +91,7 @@ pub(super) async fn exchange(
     let gone = send.stopped();
     let result = tokio::select! {
         biased;
-        result = answer(&mut send, rest, head, to, &mut record) => result,
+        result = served(&mut send, rest, head, to, &mut record) => result,
         _ = gone => Err(ServeError::VisitorLeft),
     };
     if result.is_ok() && agent.tasks.is_stopped() {
@@ -103,8 +107,26 @@ pub(super) async fn exchange(
     } else {
         Ended::Failed
     };
+    let twin = record.fate.twin.take();
     record.end(result.map_err(|error| error.outcome()));
+    if let Some(twin) = twin {
+        twin.send(upstream).await;
+    }
     ended
+}
+
+/// As [`answer`], after a wait if one is simulated.
+async fn served(
+    send: &mut SendHalf,
+    rest: Option<Box<Parts>>,
+    head: Box<head::Request>,
+    to: To<'_>,
+    record: &mut Record<'_>,
+) -> Result<(), ServeError> {
+    if !record.fate.wait.is_zero() {
+        tokio::time::sleep(record.fate.wait).await;
+    }
+    answer(send, rest, head, to, record).await
 }
 
 /// How an exchange ended, as far as the tunnel is concerned.
@@ -191,7 +213,7 @@ async fn ask(
 ) -> Result<(), ServeError> {
     let (body, taken) = body.unzip();
     let response = {
-        let begun = begin(send, head, body, to.upstream);
+        let begun = begin(send, head, body, to.upstream, record.twin());
         let late = stalled(taken, to.tunnel.origin_timeout);
         tokio::pin!(begun, late);
         tokio::select! {
@@ -209,10 +231,15 @@ pub(super) async fn begin<B>(
     head: Box<head::Request>,
     body: Option<B>,
     upstream: &Upstream,
+    twin: Option<Twin>,
 ) -> Result<Response, ServeError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
 {
+    if let Some(twin) = &twin {
+        twin.begin(&head, body.is_some());
+    }
+    let body = body.map(|body| Noted { body, twin });
     let mut pending = upstream.request(head, body).await?;
     loop {
         match pending.next().await? {
@@ -235,6 +262,9 @@ pub(super) async fn respond(
 ) -> Result<(), ServeError> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(OriginError::Invalid("the origin switches protocols unasked").into());
+    }
+    if record.fate.loses_response {
+        return Err(ServeError::Simulated);
     }
     record.status(head.status);
     if let Some(tap) = record.tap() {
@@ -328,6 +358,8 @@ pub(super) enum ServeError {
     Stalled,
     #[error("the switched connection was cut")]
     Raw(#[source] std::io::Error),
+    #[error("the response is lost, as --simulate wants it")]
+    Simulated,
 }
 
 impl ServeError {
@@ -337,6 +369,7 @@ impl ServeError {
             Self::Origin(error) => error.code(),
             Self::Head(_) => Reset::OriginInvalid,
             Self::Stalled => Reset::OriginTimeout,
+            Self::Simulated => Reset::OriginReset,
         }
     }
 
@@ -346,6 +379,7 @@ impl ServeError {
             Self::VisitorLeft | Self::Origin(OriginError::Request) => "visitor",
             Self::Origin(_) | Self::Head(_) | Self::Stalled => "origin",
             Self::Write(_) | Self::Raw(_) => "relay",
+            Self::Simulated => "agent",
         }
     }
 
@@ -355,6 +389,7 @@ impl ServeError {
             Self::Origin(error) => Outcome::Failed(error.word()),
             Self::Head(_) => Outcome::Failed("origin-invalid"),
             Self::Stalled => Outcome::Failed("origin-timeout"),
+            Self::Simulated => Outcome::Failed("simulated"),
         }
     }
 }
@@ -380,6 +415,8 @@ pub(super) struct Record<'a> {
     since: Instant,
     received: u64,
     sent: u64,
+    /// What is simulated of it.
+    fate: Fate,
 }
 
 impl<'a> Record<'a> {
@@ -413,7 +450,13 @@ impl<'a> Record<'a> {
             since,
             received: 0,
             sent: 0,
+            fate: Fate::default(),
         }
+    }
+
+    /// Where it is noted for the origin to get it twice, if it does.
+    pub(super) fn twin(&self) -> Option<Twin> {
+        self.fate.twin.clone()
     }
 
     pub(super) fn tap(&self) -> Option<&Tap> {

@@ -34,6 +34,7 @@ mod resend;
 mod restarts;
 mod reuse;
 mod shards;
+mod simulate;
 mod steer;
 mod streaming;
 mod streams;

@@ -27,6 +27,7 @@ use self::answer::{BUSY, OPEN, Own, TOO_LARGE, UNVERIFIED};
 use self::visit::Visit;
 use super::progress::{Taken, stalled};
 use super::serve::{Record, ServeError, To, ask_with_body, begin, respond, switch};
+use super::simulate::Twin;
 use crate::capture::tap::Maybe;
 use crate::capture::{Side, Tap};
 use crate::config::Webhooks;
@@ -138,7 +139,7 @@ pub(super) async fn serve(
     if let Some(parts) = switched {
         return switch(send, *parts, head, to, record).await;
     }
-    let response = fetch(send, head, ahead, to).await;
+    let response = fetch(send, head, ahead, to, record.twin()).await;
     let response = match (response, &judged.challenge) {
         (Err(ServeError::Origin(OriginError::Connect(_))), Some(answer))
             if hooks.challenges == Challenges::Down =>
@@ -286,6 +287,7 @@ async fn fetch(
     head: Box<head::Request>,
     ahead: Ahead,
     to: To<'_>,
+    twin: Option<Twin>,
 ) -> Result<Response, ServeError> {
     let taken = Taken::default();
     let body = Counted {
@@ -294,7 +296,7 @@ async fn fetch(
     };
     let body = (!head.end).then_some(body);
     let taken = body.is_some().then_some(taken);
-    let begun = begin(send, head, body, to.upstream);
+    let begun = begin(send, head, body, to.upstream, twin);
     let late = stalled(taken, to.tunnel.origin_timeout);
     tokio::pin!(begun, late);
     tokio::select! {
