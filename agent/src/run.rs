@@ -32,12 +32,15 @@ pub async fn run(config: Config) -> Result<(), End> {
     let movable = config.inspect == Some(DEFAULT_INSPECT);
     let listener = inspect::bind(config.inspect, movable).await?;
     let address = listener.as_ref().and_then(|l| l.local_addr().ok());
-    ui::start(View::new(&config, address), &status, &shows);
-    if let Some(listener) = listener {
-        let capture = Capture::open(&config.keep)?;
-        inspect::serve(listener, &status, capture, &config.tunnels, &shows)
-            .map_err(|error| End::Link(Stop::Origin(error)))?;
-    }
+    let inspector = match listener {
+        Some(listener) => {
+            let capture = Capture::open(&config.keep)?;
+            let serving = inspect::serve(listener, &status, capture, &config.tunnels, &shows);
+            Some(serving.map_err(|error| End::Link(Stop::Origin(error)))?)
+        }
+        None => None,
+    };
+    let _shown = ui::start(View::new(&config, address), &status, inspector, &shows);
 
     let grace = config.drain_grace.max(LINGER);
     let work = async {

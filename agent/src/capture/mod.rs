@@ -198,6 +198,11 @@ impl Capture {
 
     /// What changed after the change `since`, in the order in which it did; the number of the last
     /// change; and whether everything from before it is gone.
+    /// The newest of those that `wanted` says.
+    pub fn newest(&self, wanted: impl Fn(&Exchange) -> bool) -> Option<Arc<Exchange>> {
+        self.all().into_iter().rev().find(|one| wanted(one))
+    }
+
     pub fn since(&self, since: u64) -> (Vec<Arc<Exchange>>, u64, bool) {
         self.ring().since(since)
     }

@@ -33,20 +33,45 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::{Instrument as _, Span, debug, debug_span, warn};
 
-use self::replay::Way;
-use crate::capture::Capture;
+use self::replay::{BadReplay, Edits, Way};
+use crate::capture::filter::Filter;
+use crate::capture::{Capture, Cause, Exchange};
 use crate::config::Tunnel;
 use crate::origin::{OriginError, Upstream};
 use crate::status::Status;
 
 /// What is asked and shown here.
 #[derive(Debug)]
-struct Inspector {
+pub struct Inspector {
     status: Status,
     capture: Capture,
     /// Where requests can be sent again.
     ways: Vec<Way>,
     tasks: Tasks,
+}
+
+impl Inspector {
+    /// What it shows.
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// Sends the last request of a visitor that `filter` wants once more, and says which that is. What came of
+    /// it is told as of any request.
+    ///
+    /// # Errors
+    ///
+    /// [`BadReplay`].
+    pub fn replay_last(&self, filter: &Filter) -> Result<Option<Arc<Exchange>>, BadReplay> {
+        let is_last = |one: &Exchange| one.cause == Cause::Visitor && filter.wants(one);
+        let Some(last) = self.capture.newest(is_last) else {
+            return Ok(None);
+        };
+        let edits = Edits::default();
+        let prepared = replay::prepare(&last, &edits, &self.ways, &self.capture, &self.status)?;
+        drop(replay::spawn(prepared, &self.tasks));
+        Ok(Some(last))
+    }
 }
 
 /// Listens on `address`, or on one of the next ports if it is `movable` and taken. `None` when
@@ -101,7 +126,7 @@ pub fn serve(
     capture: Capture,
     tunnels: &[Tunnel],
     tasks: &Tasks,
-) -> Result<(), OriginError> {
+) -> Result<Arc<Inspector>, OriginError> {
     let way = |tunnel: &Tunnel| Ok((tunnel.clone(), Upstream::new(tunnel, tasks.clone())?));
     let inspector = Arc::new(Inspector {
         status: status.clone(),
@@ -114,15 +139,15 @@ pub fn serve(
     });
     status.keep_requests();
     status.keep_exchanges(capture);
-    let group = tasks.clone();
+    let (group, serving) = (tasks.clone(), inspector.clone());
     tasks.spawn(debug_span!("inspect"), async move {
         tokio::select! {
             biased;
             () = group.stopped() => {}
-            () = accept(&listener, &inspector, &group) => {}
+            () = accept(&listener, &serving, &group) => {}
         }
     });
-    Ok(())
+    Ok(inspector)
 }
 
 async fn accept(listener: &TcpListener, inspector: &Arc<Inspector>, tasks: &Tasks) {

@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::controls::HINT;
 use super::escape::escape;
 use super::{Text, View, qr};
 use crate::config::relay::is_loopback;
@@ -236,6 +237,9 @@ impl Human {
         if let Some(command) = self.suggest(origin, url, urls) {
             row("try", &format!("{BOLD}{command}{BOLD:#}"));
         }
+        if is_first && self.view.has_keys {
+            row("keys", HINT);
+        }
         if let Some(code) = self.view.qr.then(|| qr::code(url)).flatten() {
             to.err("");
             to.err(&code);
@@ -448,6 +452,7 @@ mod tests {
             inspect: Some(([127, 0, 0, 1], 4041).into()),
             stdout_is_terminal: false,
             stderr_is_terminal: terminal,
+            has_keys: false,
         };
         let status = Status::new();
         status.set_path(([10, 0, 0, 1], 443).into(), Duration::from_millis(23));

@@ -9,6 +9,7 @@ mod http3;
 mod inbox;
 mod inspector;
 mod origins;
+mod keys;
 mod restarts;
 mod transfers;
 mod webhooks;
