@@ -103,6 +103,13 @@ impl Config {
         identity_in(&self.state_dir)
     }
 
+    /// The file of the webhook events that have come, if any tunnel remembers them.
+    pub fn events(&self) -> Option<PathBuf> {
+        let remembers = |tunnel: &Tunnel| tunnel.webhooks.duplicates != webhooks::Duplicates::Off;
+        let is_wanted = self.tunnels.iter().any(remembers);
+        is_wanted.then(|| self.state_dir.join("events.db"))
+    }
+
     /// The same for each relay alone, in order.
     pub fn split(mut self) -> Vec<Self> {
         let others = std::mem::take(&mut self.others);

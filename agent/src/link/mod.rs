@@ -36,6 +36,7 @@ use adit_shared::wire::code::Close;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use thiserror::Error;
+use tokio::time::timeout;
 use tracing::{Span, debug};
 
 use self::dial::{DialError, Dialled};
@@ -174,11 +175,11 @@ async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Res
     let agent = Arc::new(Agent {
         stalls: Stalls::new(config.stalled),
         simulator,
+        desk: Desk::new(config.events()),
         config,
         identity: Arc::new(identity),
         instance,
         upstreams: upstreams?.into(),
-        desk: Desk::default(),
         status,
         tasks,
     });
@@ -215,6 +216,7 @@ async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Res
             first.get_or_insert(stop);
         }
     }
+    drop(timeout(LAST_WRITE, agent.desk.flush()).await);
     match first {
         None | Some(Stop::Asked) => Ok(()),
         Some(stop) => Err(stop),
@@ -419,6 +421,8 @@ const BRISK: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const BRISK_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(15);
+/// How long the disk may take to what is remembered of webhooks, at the end.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 /// A session that lasts this long has worked.
 const SETTLED: Duration = Duration::from_secs(5);
 /// How often an origin is looked for while it is down, and while it is up.

@@ -1,41 +1,58 @@
 //! The events that have come, by their ids, and what was answered to them.
 //!
-//! Bounded in number and in bytes: the oldest event is forgotten first, and answers before events.
+//! Bounded in number and in bytes: the oldest event is forgotten first, and answers before events. What is kept
+//! on disk ([`past`](super::past)) is there from the start, without answers.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::wire::head;
+use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 
+use super::past::{Event, Past};
+
 /// What tells an event from all others.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Key {
-    /// Our number of the tunnel.
-    pub tunnel: u64,
-    /// The name of the provider.
-    pub provider: &'static str,
-    /// Whether it was verified: what anybody can send must not be taken for it.
-    pub genuine: bool,
-    /// What the provider calls the event.
-    pub id: String,
+///
+/// A hash of its id and of whose it is: the same in each run of the agent, and nothing that could be read.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Key(pub [u8; 16]);
+
+impl Key {
+    /// The event that `provider` calls `id`, of a tunnel with this label. What was verified is apart from the
+    /// rest: what anybody can send must not be taken for it.
+    pub fn of(tunnel: &str, provider: &str, genuine: bool, id: &str) -> Self {
+        let mut hash = Context::new(&SHA256);
+        for part in [tunnel, provider, id] {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.update(&[u8::from(genuine)]);
+        let mut key = [0; 16];
+        key.copy_from_slice(&hash.finish().as_ref()[..16]);
+        Self(key)
+    }
 }
 
 /// The events that have come.
 #[derive(Debug, Default)]
 pub struct Memory {
-    events: HashMap<Arc<Key>, Known>,
+    events: HashMap<Key, Known>,
     /// In the order in which they came first.
-    order: VecDeque<(Instant, Arc<Key>)>,
+    order: VecDeque<(Instant, Key)>,
     /// Those with an answer, in the order of these.
-    answered: VecDeque<Arc<Key>>,
+    answered: VecDeque<Key>,
     /// Bytes of all answers.
     bytes: usize,
+    /// Where they are kept across restarts.
+    past: Option<Past>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
+    /// When it came first.
+    first: SystemTime,
     count: u32,
     /// How many of these are being served.
     open: u32,
@@ -63,6 +80,28 @@ pub struct Attempt {
 }
 
 impl Memory {
+    /// The events that `past` knows, the oldest first, which also learns of what comes.
+    pub fn of(past: Past, events: &[Event]) -> Self {
+        let (now, at) = (Instant::now(), SystemTime::now());
+        let mut memory = Self::default();
+        let known = events.len().min(MAX_EVENTS);
+        for event in &events[events.len() - known..] {
+            let age = at.duration_since(event.first).unwrap_or_default();
+            // A system that started after that cannot tell how long ago it was.
+            let since = now.checked_sub(age).unwrap_or(now);
+            let known = Known {
+                first: event.first,
+                count: event.count,
+                open: 0,
+                answer: None,
+            };
+            memory.events.insert(event.key, known);
+            memory.order.push_back((since, event.key));
+        }
+        memory.past = Some(past);
+        memory
+    }
+
     /// An event has come; to be followed by one [`end`](Self::end). It is forgotten `window` after it came
     /// first.
     pub fn begin(&mut self, key: &Key, window: Duration, now: Instant) -> Attempt {
@@ -71,26 +110,32 @@ impl Memory {
             if !is_old && (self.order.len() < MAX_EVENTS || self.events.contains_key(key)) {
                 break;
             }
-            let oldest = oldest.clone();
+            let oldest = *oldest;
             self.order.pop_front();
             self.forget_answer(&oldest);
             self.events.remove(&oldest);
         }
-        if !self.events.contains_key(key) {
-            let key = Arc::new(key.clone());
-            self.order.push_back((now, key.clone()));
-            self.events.insert(key, Known::default());
-        }
-        let Some(known) = self.events.get_mut(key) else {
-            return Attempt {
-                count: 1,
-                open: false,
+        let order = &mut self.order;
+        let known = self.events.entry(*key).or_insert_with(|| {
+            order.push_back((now, *key));
+            Known {
+                first: SystemTime::now(),
+                count: 0,
+                open: 0,
                 answer: None,
-            };
-        };
+            }
+        });
         let open = known.open > 0;
         known.count = known.count.saturating_add(1);
         known.open += 1;
+        if let Some(past) = &self.past {
+            past.keep(Event {
+                key: *key,
+                first: known.first,
+                count: known.count,
+                window,
+            });
+        }
         Attempt {
             count: known.count,
             open,
@@ -100,23 +145,18 @@ impl Memory {
 
     /// An event that has come was served, with an answer that is worth keeping or without.
     pub fn end(&mut self, key: &Key, answer: Option<First>) {
-        let Some((kept, known)) = self.events.get_key_value(key) else {
+        let Some(known) = self.events.get_mut(key) else {
             return;
         };
-        let (kept, is_first) = (kept.clone(), known.answer.is_none());
-        let answer = answer.filter(|answer| is_first && answer.size() <= MAX_ANSWERS);
-        if let Some(answer) = answer {
+        known.open = known.open.saturating_sub(1);
+        let is_first = known.answer.is_none();
+        if let Some(answer) = answer.filter(|one| is_first && one.size() <= MAX_ANSWERS) {
             self.bytes += answer.size();
-            self.answered.push_back(kept);
-            if let Some(known) = self.events.get_mut(key) {
-                known.answer = Some(Arc::new(answer));
-            }
-        }
-        if let Some(known) = self.events.get_mut(key) {
-            known.open = known.open.saturating_sub(1);
+            self.answered.push_back(*key);
+            known.answer = Some(Arc::new(answer));
         }
         while self.bytes > MAX_ANSWERS {
-            let Some(oldest) = self.answered.front().cloned() else {
+            let Some(oldest) = self.answered.front().copied() else {
                 break;
             };
             self.forget_answer(&oldest);
@@ -127,7 +167,7 @@ impl Memory {
         let known = self.events.get_mut(key);
         if let Some(answer) = known.and_then(|known| known.answer.take()) {
             self.bytes -= answer.size();
-            self.answered.retain(|one| **one != *key);
+            self.answered.retain(|one| one != key);
         }
     }
 }
@@ -154,12 +194,7 @@ mod tests {
     use http::StatusCode;
 
     fn key(id: usize) -> Key {
-        Key {
-            tunnel: 0,
-            provider: "github",
-            genuine: true,
-            id: id.to_string(),
-        }
+        Key::of("web", "github", true, &id.to_string())
     }
 
     fn answer(bytes: usize) -> Option<First> {
@@ -191,6 +226,21 @@ mod tests {
         let late = memory.begin(&key(1), WINDOW, start + WINDOW);
         assert_eq!((late.count, late.answer.is_none()), (1, true));
         assert_eq!((memory.bytes, memory.answered.len()), (0, 0));
+    }
+
+    #[test]
+    fn events_are_told_apart_by_all_that_they_are() {
+        let one = Key::of("web", "github", true, "1");
+        assert_eq!(one, Key::of("web", "github", true, "1"));
+        for other in [
+            Key::of("api", "github", true, "1"),
+            Key::of("web", "stripe", true, "1"),
+            Key::of("web", "github", false, "1"),
+            Key::of("web", "github", true, "2"),
+            Key::of("webg", "ithub", true, "1"),
+        ] {
+            assert_ne!(one, other);
+        }
     }
 
     #[test]

@@ -6,18 +6,23 @@
 //! - [`ahead`]: bodies that are read before the origin gets them;
 //! - [`judge`]: what the rules say of a request;
 //! - [`anew`]: what is signed once more;
-//! - [`memory`]: the events that have come, and what was answered.
+//! - [`memory`]: the events that have come, and what was answered;
+//! - [`past`]: events on disk, across restarts.
 
 pub mod ahead;
 pub mod anew;
 pub mod judge;
 pub mod memory;
+pub mod past;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
+use tracing::warn;
 
 use self::memory::Memory;
+use self::past::Past;
 use crate::config::webhooks::BUDGET;
 
 /// What all exchanges share. Cheap to clone; all clones are one.
@@ -29,18 +34,36 @@ struct Shared {
     /// How much may be read ahead, in units of [`UNIT`].
     budget: Semaphore,
     memory: Mutex<Memory>,
-}
-
-impl Default for Desk {
-    fn default() -> Self {
-        Self(Arc::new(Shared {
-            budget: Semaphore::new(BUDGET / UNIT),
-            memory: Mutex::default(),
-        }))
-    }
+    past: Option<Past>,
 }
 
 impl Desk {
+    /// Remembers events in the file `past`, if there is to be one.
+    pub(crate) fn new(past: Option<PathBuf>) -> Self {
+        let opened = past.and_then(|path| match Past::open(path) {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                warn!(%error, "events are not known across restarts");
+                None
+            }
+        });
+        let past = opened.as_ref().map(|(past, _)| past.clone());
+        let memory =
+            opened.map_or_else(Memory::default, |(past, events)| Memory::of(past, &events));
+        Self(Arc::new(Shared {
+            budget: Semaphore::new(BUDGET / UNIT),
+            memory: Mutex::new(memory),
+            past,
+        }))
+    }
+
+    /// Waits until the events that have come are on disk. Safe to drop.
+    pub(crate) async fn flush(&self) {
+        if let Some(past) = &self.0.past {
+            past.flush().await;
+        }
+    }
+
     pub(crate) fn budget(&self) -> &Semaphore {
         &self.0.budget
     }

@@ -7,12 +7,17 @@ use adit_agent::config::{Config, Inbox, Webhooks};
 use adit_agent::status::Event;
 use adit_shared::webhook::{Secret, provider};
 use adit_tests::kept::{Webhook, keep};
+use adit_tests::origin::Origin;
 use adit_tests::program::{BuiltRelay, Program, ours, run};
 use adit_tests::world::{Agent, Scratch};
 use adit_tests::{World, soon};
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::sync::mpsc;
 
 use crate::{node, origin, python};
 
@@ -209,4 +214,32 @@ async fn an_edited_replay_is_accepted_by_the_providers_own_package() {
     let answer = replay(&format!(r#"{edited},"sign":false}}"#)).await;
     assert!(answer.contains(r#""status":400"#), "{answer}");
     assert!(answer.contains(r#""signed":null"#), "{answer}");
+}
+#[tokio::test]
+async fn an_event_that_comes_again_after_a_restart_of_the_agent_is_marked() {
+    let relay = BuiltRelay::start(&[]).await;
+    let (sender, mut came) = mpsc::unbounded_channel();
+    let origin = Origin::serving(move |request| {
+        let attempt = request.headers().get("adit-webhook-attempt").cloned();
+        drop(sender.send(attempt.map(|value| value.to_str().unwrap().to_owned())));
+        async { Response::new(Full::new(Bytes::new())) }
+    })
+    .await;
+    let url = format!("http://{}", origin.address);
+    for (id, attempt) in [("one", None), ("one", Some("2")), ("other", None)] {
+        let mut agent = Program::start(relay.agent(&["--subdomain", "app", "--origin", &url]));
+        agent
+            .line("its URL", |line| line.starts_with("http").then_some(()))
+            .await;
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail", "--max-time", "20", "--data", "{}"]);
+        curl.args(["--header", "X-GitHub-Event: push"]);
+        curl.args(["--header", &format!("X-GitHub-Delivery: {id}")]);
+        let port = relay.address("http").port();
+        curl.arg(format!("http://app.localhost:{port}/hooks"));
+        run(curl).await;
+        assert_eq!(came.recv().await.unwrap().as_deref(), attempt, "{id}");
+        agent.signal("TERM").await;
+        assert_eq!(agent.ended().await, Some(0));
+    }
 }

@@ -32,12 +32,13 @@ impl<'a> Visit<'a> {
         if hooks.duplicates == Duplicates::Off {
             return None;
         }
-        let key = Key {
-            tunnel: to.tunnel.id,
-            provider: seen.provider,
-            genuine: seen.verified == Some(true),
-            id: seen.id.clone()?,
-        };
+        let genuine = seen.verified == Some(true);
+        let key = Key::of(
+            &to.tunnel.label,
+            seen.provider,
+            genuine,
+            seen.id.as_deref()?,
+        );
         let attempt = to.desk.memory().begin(&key, hooks.window, Instant::now());
         Some(Self {
             desk: to.desk,
