@@ -8,7 +8,7 @@ use adit_agent::status::Event;
 use adit_shared::webhook::{Secret, provider};
 use adit_tests::kept::{Webhook, keep};
 use adit_tests::origin::Origin;
-use adit_tests::program::{BuiltRelay, Program, ours, run};
+use adit_tests::program::{BuiltRelay, Program, ours, repository, run};
 use adit_tests::world::{Agent, Scratch};
 use adit_tests::{World, soon};
 use bytes::Bytes;
@@ -242,4 +242,18 @@ async fn an_event_that_comes_again_after_a_restart_of_the_agent_is_marked() {
         agent.signal("TERM").await;
         assert_eq!(agent.ended().await, Some(0));
     }
+}
+
+#[tokio::test]
+async fn the_tutorial_is_true() {
+    let state = Scratch::new();
+    let agent = ours("agent").as_std().get_program().to_owned();
+    let programs = std::path::Path::new(&agent).parent().unwrap();
+    let mut client = python("tutorial/follow.py");
+    client
+        .arg(repository().join("docs/webhooks.md"))
+        .arg(programs)
+        .arg("--state")
+        .arg(state.path());
+    run(client).await;
 }
