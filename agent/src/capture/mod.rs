@@ -170,6 +170,8 @@ impl Capture {
         self.ring().changed(exchange);
         if let Some(store) = &self.0.store
             && exchange.is_ended()
+            // What was forgotten before its end is not kept after all.
+            && self.get(exchange.id).is_some()
         {
             store.keep(exchange);
         }
@@ -196,13 +198,13 @@ impl Capture {
         self.ring().all()
     }
 
-    /// What changed after the change `since`, in the order in which it did; the number of the last
-    /// change; and whether everything from before it is gone.
     /// The newest of those that `wanted` says.
     pub fn newest(&self, wanted: impl Fn(&Exchange) -> bool) -> Option<Arc<Exchange>> {
         self.all().into_iter().rev().find(|one| wanted(one))
     }
 
+    /// What changed after the change `since`, in the order in which it did; the number of the last
+    /// change; and whether everything from before it is gone.
     pub fn since(&self, since: u64) -> (Vec<Arc<Exchange>>, u64, bool) {
         self.ring().since(since)
     }

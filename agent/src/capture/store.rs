@@ -1,14 +1,16 @@
 //! Exchanges on disk, so that they are there after a restart: one SQLite file, written by a thread of its
-//! own. Whoever is captured never waits for it: what comes too fast for the disk is left out of the file.
+//! own. Whoever is captured never waits for it: what comes too fast for the disk is left out of the file. What
+//! is to be forgotten never is: it is noted apart, and gone with the next write.
 //!
 //! The file holds what visitors sent, secrets and all, so nobody else on the machine may read it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +23,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
 use super::exchange::{Answer, Cause, End, Exchange, Head, Hook, State};
@@ -31,13 +34,36 @@ use super::{Capture, Side};
 
 /// The file. Cheap to clone; it is closed with the last clone.
 #[derive(Clone, Debug)]
-pub struct Store(SyncSender<Work>);
+pub struct Store {
+    work: SyncSender<Work>,
+    gone: Gone,
+}
 
 enum Work {
-    Keep(Box<Row>),
-    Remove(u64),
-    Clear,
+    /// Keep it, if all was not forgotten more often since than this.
+    Keep(Box<Row>, u64),
+    /// Look at what is to be forgotten.
+    Forget,
     Flush(oneshot::Sender<()>),
+}
+
+/// What is to be forgotten. It has room however much waits for the disk.
+#[derive(Clone, Debug, Default)]
+struct Gone(Arc<Mutex<Forgotten>>);
+
+#[derive(Clone, Debug, Default)]
+struct Forgotten {
+    /// How often all was.
+    cleared: u64,
+    /// Single ones that may be in the file, or wait for it.
+    removed: BTreeSet<u64>,
+}
+
+impl Gone {
+    fn lock(&self) -> MutexGuard<'_, Forgotten> {
+        // Each change is whole, so what another thread left behind is good.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Why there is no store.
@@ -85,12 +111,13 @@ pub fn open(path: &Path, limits: Limits) -> Result<Capture, StoreError> {
     }
     prune(&db, limits).map_err(bad)?;
     let rows = load(&db).map_err(bad)?;
-    let (work, todo) = sync_channel(WAITING);
+    let (store, todo) = Store::new();
+    let gone = store.gone.clone();
     thread::Builder::new()
         .name("inspect".into())
-        .spawn(move || write(&mut db, &todo, limits))
+        .spawn(move || write(&mut db, &todo, &gone, limits))
         .map_err(StoreError::Thread)?;
-    let capture = Capture::new(limits, Some(Store(work)));
+    let capture = Capture::new(limits, Some(store));
     let budget = capture.budget().clone();
     let exchanges = rows.into_iter().filter_map(|row| row.exchange(&budget));
     capture.restore(exchanges.collect());
@@ -98,22 +125,35 @@ pub fn open(path: &Path, limits: Limits) -> Result<Capture, StoreError> {
 }
 
 impl Store {
+    fn new() -> (Self, Receiver<Work>) {
+        let (work, todo) = sync_channel(WAITING);
+        let gone = Gone::default();
+        (Self { work, gone }, todo)
+    }
+
     /// Keeps how `exchange` stands. Never waits.
     pub(super) fn keep(&self, exchange: &Exchange) {
-        self.send(Work::Keep(Box::new(Row::of(exchange))));
+        let cleared = self.gone.lock().cleared;
+        self.send(Work::Keep(Box::new(Row::of(exchange)), cleared));
     }
 
+    /// Forgets one, which is not kept again. Never waits.
     pub(super) fn remove(&self, id: u64) {
-        self.send(Work::Remove(id));
+        self.gone.lock().removed.insert(id);
+        self.send(Work::Forget);
     }
 
+    /// Forgets all that was kept so far. Never waits.
     pub(super) fn clear(&self) {
-        self.send(Work::Clear);
+        self.gone.lock().cleared += 1;
+        self.send(Work::Forget);
     }
 
     fn send(&self, work: Work) {
-        match self.0.try_send(work) {
+        match self.work.try_send(work) {
             Ok(()) => {}
+            // Whoever has so much to do looks at what is to be forgotten before long.
+            Err(TrySendError::Full(Work::Forget)) => {}
             Err(TrySendError::Full(_)) => debug!("exchanges come faster than they can be stored"),
             Err(TrySendError::Disconnected(_)) => debug!("the inspector's store has ended"),
         }
@@ -121,38 +161,59 @@ impl Store {
 }
 
 impl Capture {
-    /// Waits until all that has ended is on disk, if it goes there. Safe to drop.
+    /// Waits until all that has ended is on disk, if it goes there, and what was forgotten is not. Safe to drop.
     pub async fn flush(&self) {
         let Some(store) = &self.0.store else {
             return;
         };
         let (done, wait) = oneshot::channel();
-        store.send(Work::Flush(done));
-        // It fails when there is nothing that could be waited for.
+        let work = store.work.clone();
+        // It may have to wait for its place.
+        let sent = spawn_blocking(move || work.send(Work::Flush(done)));
+        // They fail when there is nothing that could be waited for.
+        drop(sent.await);
         let _ = wait.await;
     }
 }
 
 /// Writes until all senders are gone.
-fn write(db: &mut Connection, todo: &Receiver<Work>, limits: Limits) {
-    let mut since_pruned = 0;
-    while let Ok(first) = todo.recv() {
-        let mut flushed = Vec::new();
+fn write(db: &mut Connection, todo: &Receiver<Work>, gone: &Gone, limits: Limits) {
+    let (mut since_pruned, mut cleared) = (0, 0);
+    // How long to wait for more before what is still to be forgotten is looked at.
+    let mut wait = Duration::MAX;
+    let mut is_last = false;
+    while !is_last {
+        let first = match todo.recv_timeout(wait) {
+            Ok(work) => Some(work),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                is_last = true;
+                None
+            }
+        };
+        // What comes from here on was kept after this was forgotten.
+        let now = gone.lock().clone();
+        let (mut flushed, mut is_drained) = (Vec::new(), true);
         let result = db.transaction().and_then(|batch| {
-            for work in std::iter::once(first).chain(todo.try_iter().take(BATCH)) {
+            if now.cleared > cleared {
+                batch.execute("DELETE FROM exchange", [])?;
+            }
+            let more = todo.try_iter().take(BATCH);
+            for (at, work) in first.into_iter().chain(more).enumerate() {
+                is_drained = at < BATCH;
                 match work {
-                    Work::Keep(row) => {
-                        row.insert(&batch)?;
-                        since_pruned += 1;
+                    Work::Keep(row, since) => {
+                        if since >= now.cleared && !now.removed.contains(&row.id) {
+                            row.insert(&batch)?;
+                            since_pruned += 1;
+                        }
                     }
-                    Work::Remove(id) => {
-                        batch.execute("DELETE FROM exchange WHERE id = ?1", [id as i64])?;
-                    }
-                    Work::Clear => {
-                        batch.execute("DELETE FROM exchange", [])?;
-                    }
+                    Work::Forget => {}
                     Work::Flush(done) => flushed.push(done),
                 }
+            }
+            for id in &now.removed {
+                batch.execute("DELETE FROM exchange WHERE id = ?1", [*id as i64])?;
             }
             if since_pruned >= PRUNE_AFTER {
                 prune(&batch, limits)?;
@@ -160,9 +221,23 @@ fn write(db: &mut Connection, todo: &Receiver<Work>, limits: Limits) {
             }
             batch.commit()
         });
-        if let Err(error) = result {
-            warn!(%error, "exchanges could not be stored");
+        let is_written = result.is_ok();
+        match result {
+            Ok(()) => cleared = now.cleared,
+            Err(error) => warn!(%error, "exchanges could not be stored"),
         }
+        let mut left = gone.lock();
+        if is_written && is_drained {
+            // None of them waits to be kept any more.
+            left.removed.retain(|id| !now.removed.contains(id));
+        }
+        let is_owed = left.cleared > cleared || !left.removed.is_empty();
+        drop(left);
+        wait = match (is_owed, is_written) {
+            (false, _) => Duration::MAX,
+            (true, true) => Duration::ZERO,
+            (true, false) => AGAIN,
+        };
         for done in flushed {
             // Nobody waits any more.
             let _ = done.send(());
@@ -483,6 +558,8 @@ CREATE TABLE exchange (
 const WAITING: usize = 64;
 /// Exchanges that are written at once.
 const BATCH: usize = 64;
+/// When what could not be forgotten is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How many are written between two looks at the limits.
 const PRUNE_AFTER: usize = 50;
 
@@ -604,6 +681,53 @@ mod tests {
         assert_eq!(ids, [first, first + 2], "what is marked stays");
         drop(capture);
         drop(std::fs::remove_file(&path));
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_while_the_disk_is_busy_is_not_on_disk() {
+        let path = path("busy");
+        let limits = Limits::default();
+        drop(open(&path, limits).unwrap());
+        // The queue is full, and nobody writes yet.
+        let (store, todo) = Store::new();
+        let gone = store.gone.clone();
+        let capture = Capture::new(limits, Some(store));
+        let before = exchange(&capture, b"secret").await;
+        let removed = exchange(&capture, b"secret").await;
+        for _ in 0..WAITING {
+            exchange(&capture, b"secret").await;
+        }
+        assert!(capture.remove(removed));
+        capture.clear();
+        let mut db = again_alone(&path).await;
+        let writer = thread::spawn(move || {
+            write(&mut db, &todo, &gone, limits);
+        });
+        capture.flush().await;
+        let after = exchange(&capture, b"later").await;
+        let single = exchange(&capture, b"secret").await;
+        assert!(capture.remove(single));
+        capture.flush().await;
+        drop(capture);
+        writer.join().unwrap();
+        let kept = again(&path, limits).await;
+        let ids: Vec<_> = kept.all().iter().map(|one| one.id).collect();
+        assert_eq!(ids, [after], "{before} to {removed} were forgotten");
+        drop(kept);
+        drop(std::fs::remove_file(&path));
+    }
+
+    /// The file by itself, as soon as the thread that had it is gone.
+    async fn again_alone(path: &Path) -> Connection {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let db = Connection::open(path).unwrap();
+            match db.execute_batch("BEGIN IMMEDIATE; COMMIT;") {
+                Ok(()) => return db,
+                Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Opens the file as soon as the thread that had it is gone.
