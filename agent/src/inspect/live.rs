@@ -53,6 +53,7 @@ pub(super) fn events(
         epoch,
         seen: seen.unwrap_or(0),
         shown: HashSet::new(),
+        paused: capture.is_paused(),
         waiting,
         due: Instant::now() + INTERVAL,
         next: Instant::now(),
@@ -74,6 +75,8 @@ struct Reader {
     seen: u64,
     /// What the reader has of the filter's matches.
     shown: HashSet<u64>,
+    /// Whether capture was paused when that was said last.
+    paused: bool,
     waiting: VecDeque<Bytes>,
     /// When how things stand is said again.
     due: Instant,
@@ -122,6 +125,11 @@ impl Reader {
     /// Tells what changed.
     fn look(&mut self) {
         self.next = Instant::now() + PACE;
+        let paused = self.capture.is_paused();
+        if std::mem::replace(&mut self.paused, paused) != paused {
+            self.waiting
+                .push_back(standing(&self.status, &self.capture));
+        }
         let (changed, now, is_cleared) = self.capture.since(self.seen);
         if is_cleared && self.seen > 0 {
             self.shown.clear();

@@ -7,7 +7,7 @@ const KEYS: [string, string][] = [
   ['e', 'edit it and send it again'],
   ['m', 'mark'],
   ['d', 'compare with the next that you choose'],
-  ['p', 'pause'],
+  ['p', 'pause capture, resume it'],
   ['Esc', 'close'],
 ]
 

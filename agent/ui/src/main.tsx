@@ -9,16 +9,15 @@ import { List } from './list'
 import { took } from './format'
 
 /** Follows the agent from now on. The rows are kept by id, the newest last. */
-function useEvents(filter: string, held: boolean) {
+function useEvents(filter: string) {
   const [rows, setRows] = useState<Map<number, Row>>(new Map())
   const [standing, setStanding] = useState<Standing | null>(null)
   const [lost, setLost] = useState(false)
   const waiting = useRef(new Map<number, Row | null>())
-  const holding = useRef(held)
   const limit = useRef(1000)
 
   const show = () => {
-    if (holding.current || waiting.current.size === 0) return
+    if (waiting.current.size === 0) return
     const news = waiting.current
     waiting.current = new Map()
     setRows((before) => {
@@ -34,11 +33,6 @@ function useEvents(filter: string, held: boolean) {
       return rows
     })
   }
-
-  useEffect(() => {
-    holding.current = held
-    show()
-  }, [held])
 
   useEffect(() => {
     const source = new EventSource(`/api/v1/events?filter=${encodeURIComponent(filter)}`)
@@ -79,13 +73,12 @@ function App() {
   const [typed, setTyped] = useState('')
   const [filter, setFilter] = useState('')
   const [bad, setBad] = useState('')
-  const [held, setHeld] = useState(false)
   const [selected, setSelected] = useState<number | null>(null)
   const [base, setBase] = useState<number | null>(null)
   const [editing, setEditing] = useState(false)
   const [help, setHelp] = useState(false)
   const [said, setSaid] = useState('')
-  const { rows, standing, lost } = useEvents(filter, held)
+  const { rows, standing, lost } = useEvents(filter)
   const search = useRef<HTMLInputElement>(null)
   const file = useRef<HTMLInputElement>(null)
 
@@ -124,6 +117,8 @@ function App() {
     requestAnimationFrame(() => document.getElementById(`row-${next.id}`)?.focus())
   }
   const replay = () => row && attempt(api.replay(row.id), 'Sent again')
+  const paused = standing?.inspect.paused ?? false
+  const pause = () => attempt(api.pause(!paused), paused ? 'Capture goes on' : 'Capture is paused')
   const mark = () => row && attempt(api.note(row.id, { marked: !row.marked }))
   const compare = () => {
     setBase(base === selected ? null : selected)
@@ -142,7 +137,7 @@ function App() {
       e: () => row && setEditing(true),
       m: mark,
       d: compare,
-      p: () => setHeld(!held),
+      p: pause,
       '?': () => setHelp(!help),
       Escape: () => (help ? setHelp(false) : editing ? setEditing(false) : select(null)),
     }
@@ -193,8 +188,8 @@ function App() {
               spellcheck={false}
               onInput={(event) => setTyped(event.currentTarget.value)}
             />
-            <button type="button" aria-pressed={held} onClick={() => setHeld(!held)}>
-              {held ? 'Resume' : 'Pause'}
+            <button type="button" aria-pressed={paused} onClick={pause}>
+              {paused ? 'Resume' : 'Pause'}
             </button>
             <button type="button" onClick={() => attempt(api.clear())}>
               Clear
@@ -213,6 +208,7 @@ function App() {
           <p id="filter-fault" class="fault" role="status">
             {bad}
           </p>
+          {paused && <p class="note">Capture is paused: requests pass, and are not kept.</p>}
           <List
             rows={ordered}
             selected={selected}
@@ -222,7 +218,7 @@ function App() {
             onSelect={select}
           />
           {standing && standing.inspect.left_out > 0 && (
-            <p class="quiet">{standing.inspect.left_out} more came too fast to be kept.</p>
+            <p class="quiet">{standing.inspect.left_out} more were not kept: they came too fast, or while capture was paused.</p>
           )}
         </section>
         {row && (

@@ -32,6 +32,8 @@ export function pretty(bytes: Uint8Array, message: Message): Shown {
     const blob = new Blob([bytes.slice()], { type: mime })
     return { kind: 'image', text: '', image: URL.createObjectURL(blob) }
   }
+  const boundary = /boundary="?([^";]+)"?/i.exec(type)?.[1]
+  if (mime.startsWith('multipart/') && boundary) return multipart(bytes, boundary)
   const text = textOf(bytes)
   if (text === null) return { kind: 'hex', text: hex(bytes) }
   if (/[/+]json$/.test(mime) || (!mime && /^\s*[[{]/.test(text))) return json(text)
@@ -39,8 +41,6 @@ export function pretty(bytes: Uint8Array, message: Message): Shown {
   if (mime === 'application/x-www-form-urlencoded') {
     return { kind: 'form', text, pairs: [...new URLSearchParams(text)] }
   }
-  const boundary = /boundary="?([^";]+)"?/.exec(type)?.[1]
-  if (mime.startsWith('multipart/') && boundary) return multipart(text, boundary)
   return { kind: 'text', text }
 }
 
@@ -93,27 +93,58 @@ function xml(text: string): string {
   return lines.length ? lines.join('\n') : text
 }
 
-function multipart(text: string, boundary: string): Shown {
+/** Its parts, each as text if it is, and otherwise the beginning of its bytes. */
+function multipart(bytes: Uint8Array, boundary: string): Shown {
   const pairs: [string, string][] = []
-  for (const part of text.split(`--${boundary}`).slice(1, -1)) {
-    const [head = '', ...rest] = part.replace(/^\r?\n/, '').split(/\r?\n\r?\n/)
-    const name = /name="([^"]*)"/.exec(head)?.[1] ?? head
-    const file = /filename="([^"]*)"/.exec(head)?.[1]
-    const value = rest.join('\n\n').replace(/\r?\n$/, '')
-    pairs.push([file ? `${name} (${file})` : name, value])
+  // The last is cut off where only the beginning of the body was kept.
+  for (const part of split(bytes, boundary)) {
+    const end = find(part, '\r\n\r\n', 0)
+    const head = new TextDecoder().decode(part.subarray(0, end < 0 ? part.length : end))
+    const value = end < 0 ? new Uint8Array() : part.subarray(end + 4)
+    const name = /\bname="([^"]*)"/i.exec(head)?.[1] ?? head.trim()
+    const file = /\bfilename="([^"]*)"/i.exec(head)?.[1]
+    const type = /^content-type:\s*(.*?)\s*$/im.exec(head)?.[1]
+    const notes = [file, type].filter(Boolean).join(', ')
+    const text = textOf(value) ?? `${value.length} bytes\n${hex(value, 256, 8)}`
+    pairs.push([notes ? `${name} (${notes})` : name, text])
   }
-  return { kind: 'multipart', text, pairs }
+  return { kind: 'multipart', text: pairs.map(([name, value]) => `${name}:\n${value}`).join('\n\n'), pairs }
 }
 
-export function hex(bytes: Uint8Array): string {
+/** What stands between the lines with the boundary. */
+function split(bytes: Uint8Array, boundary: string): Uint8Array[] {
+  const parts = []
+  const mark = `--${boundary}`
+  let at = find(bytes, mark, 0)
+  while (at >= 0) {
+    const start = at + mark.length
+    // The last one is followed by two more.
+    if (bytes[start] === 0x2d && bytes[start + 1] === 0x2d) break
+    at = find(bytes, `\r\n${mark}`, start)
+    parts.push(bytes.subarray(start + 2, at < 0 ? bytes.length : at))
+    if (at >= 0) at += 2
+  }
+  return parts
+}
+
+/** Where `text`, which is ASCII, stands in `bytes` from `from` on. */
+function find(bytes: Uint8Array, text: string, from: number): number {
+  const wanted = new TextEncoder().encode(text)
+  for (let at = bytes.indexOf(wanted[0]!, from); at >= 0; at = bytes.indexOf(wanted[0]!, at + 1)) {
+    if (wanted.every((byte, offset) => bytes[at + offset] === byte)) return at
+  }
+  return -1
+}
+
+export function hex(bytes: Uint8Array, most = 16384, wide = 16): string {
   const lines = []
-  for (let at = 0; at < Math.min(bytes.length, 16384); at += 16) {
-    const row = [...bytes.slice(at, at + 16)]
+  for (let at = 0; at < Math.min(bytes.length, most); at += wide) {
+    const row = [...bytes.slice(at, at + wide)]
     const digits = row.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')
     const shown = row.map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '.')).join('')
-    lines.push(`${at.toString(16).padStart(6, '0')}  ${digits.padEnd(47)}  ${shown}`)
+    lines.push(`${at.toString(16).padStart(6, '0')}  ${digits.padEnd(3 * wide - 1)}  ${shown}`)
   }
-  if (bytes.length > 16384) lines.push(`… and ${bytes.length - 16384} bytes more`)
+  if (bytes.length > most) lines.push(`… and ${bytes.length - most} bytes more`)
   return lines.join('\n')
 }
 

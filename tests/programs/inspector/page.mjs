@@ -120,6 +120,41 @@ await run({
     assert.deepEqual(faults, [])
   },
 
+  'parts of a form that are no text are shown beside those that are': async () => {
+    const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+    const part = (head, body) => Buffer.concat([Buffer.from(`--b0\r\nContent-Disposition: form-data; ${head}\r\n\r\n`), body, Buffer.from('\r\n')])
+    const body = Buffer.concat([
+      part('name="title"', Buffer.from('Jürgen\r\n\r\nand a line')),
+      part('name="photo"; filename="a.png"\r\nContent-Type: image/png', Buffer.from(png, 'base64')),
+      Buffer.from('--b0--\r\n'),
+    ])
+    const form = entry('POST', '/upload', { status: 200, type: 'multipart/form-data; boundary=b0' })
+    form.request.postData = { mimeType: 'multipart/form-data', text: body.toString('base64'), _encoding: 'base64' }
+    await take([form])
+    await row('/upload').click()
+    await page.getByRole('tab', { name: 'Request' }).click()
+    await page.getByRole('row', { name: /^title Jürgen\s+and a line$/ }).waitFor()
+    await page.getByRole('row', { name: /^photo \(a\.png, image\/png\) 70 bytes\s+000000\s+89 50 4e 47/ }).waitFor()
+    await accessible('a form with a file')
+    await shot('form')
+  },
+
+  'pause stops the capture, whoever asks for it': async () => {
+    const paused = async () => (await (await fetch(new URL('/api/v1/status', url))).json()).inspect.paused
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.getByText('Capture is paused: requests pass').waitFor()
+    assert.equal(await paused(), true)
+    await accessible('paused')
+    await shot('paused')
+    // Another page, or a key at the terminal.
+    await send('POST', '/api/v1/pause', { paused: false })
+    await page.getByText('Capture is paused: requests pass').waitFor({ state: 'detached' })
+    await page.keyboard.press('p')
+    await page.getByRole('button', { name: 'Resume' }).click()
+    await page.getByRole('button', { name: 'Pause' }).waitFor()
+    assert.equal(await paused(), false)
+  },
+
   'keys choose, send again, mark': async () => {
     await row('/hooks/stripe').click()
     await page.getByRole('heading', { name: 'POST /hooks/stripe' }).waitFor()
@@ -142,6 +177,9 @@ await run({
     await page.keyboard.press('e')
     await page.getByLabel('Path and query').fill('/edited?x=%2F')
     await page.getByRole('textbox', { name: 'Body' }).fill('{"edited":true}')
+    // In a column that has too little room for all of it.
+    const tabs = await page.getByRole('tablist').boundingBox()
+    assert.ok(tabs.height > 20, `the tabs are ${tabs.height} high`)
     await accessible('the editor')
     await shot('edit')
     await page.getByRole('button', { name: 'Send' }).click()
