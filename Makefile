@@ -1,6 +1,6 @@
 # The doors of this repository. Each target installs what it needs on Debian, and says so.
 
-.PHONY: demo test netns check bench bench-docs flaky floods instructions baseline soak fuzz tools valgrind programs iproute
+.PHONY: demo test netns check page bench bench-docs flaky floods instructions baseline soak fuzz tools valgrind programs iproute
 
 # A relay and an agent in one process, with a built-in origin: prints a URL for curl.
 demo: tools
@@ -26,9 +26,14 @@ netns: tools iproute
 	cargo build --locked -p adit-relay -p adit-agent --bins
 	cargo test --locked -p adit-tests --test netns --no-fail-fast
 
-# What must hold before the tests are worth running: format, lints, documentation, dependencies.
+# What must hold before the tests are worth running: format, lints, documentation, dependencies, the inspector's page.
 check: tools
 	.ci/run check
+
+# The inspector's page anew, after a change of its sources in agent/ui.
+page:
+	npm ci --prefix agent/ui --ignore-scripts --no-audit --no-fund
+	npm run --silent --prefix agent/ui build
 
 # Relay and agent are built by themselves, as they are shipped: a build together with the benches would give them features
 # that they do without.
