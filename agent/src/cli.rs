@@ -40,12 +40,15 @@ pub enum Command {
         #[command(subcommand)]
         what: Requests,
     },
-    /// Send the requests of a HAR file to the origin of a running agent; exits with 1 unless all answers are as
-    /// they should be
+    /// Send the requests of a HAR file to the origin of a running agent, or with --to to any server; exits with 1
+    /// unless all answers are as they should be
     Replay {
         /// The file, as the inspector exports it.
         #[arg(value_hint = ValueHint::FilePath)]
         file: String,
+        /// Send them to this server, with its Host; no agent needs to run
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
         /// What the answers should be.
         #[command(flatten)]
         again: Again,

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use adit_agent::cli::{Args, Command, Webhook};
 use adit_agent::command::doctor::Setting;
-use adit_agent::command::webhook::{self, Sending};
+use adit_agent::command::requests::RequestsError;
+use adit_agent::command::webhook::{self, SendError, Sending};
 use adit_agent::command::{completions, doctor, requests};
 use adit_agent::config::{BadConfig, Given};
 use adit_agent::{End, run};
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(args: Args) -> anyhow::Result<ExitCode> {
+fn start(mut args: Args) -> anyhow::Result<ExitCode> {
     let listed = match &args.command {
         Some(Command::Completions { shell }) => Some(completions::completions(*shell)),
         Some(Command::Webhook {
@@ -52,6 +53,13 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(written) = listed {
         written.context("cannot write to stdout")?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(Command::Replay { to: Some(url), .. }) = &args.command {
+        // It is the origin of no agent, and what else is said of an origin is meant for it.
+        args.options.origin = Some(url.clone());
+        args.options
+            .host_header
+            .get_or_insert_with(|| "rewrite".to_owned());
     }
     let given = Given::collect(args.options, |name| env::var_os(name))?;
     let format = given.log_format()?;
@@ -93,17 +101,26 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
                 body,
             };
             let sent = runtime.block_on(webhook::send(&given, &sending));
-            sent.map(|is_well| u8::from(!is_well)).map_err(unwrapped)
+            let sent = sent.map(|is_well| u8::from(!is_well));
+            sent.map_err(|error| match error {
+                SendError::Config(bad) => bad.into(),
+                other => other.into(),
+            })
         }
         Some(Command::Requests { what }) => {
             let address = given.inspector()?;
             let done = requests::requests(&what, address, given.json());
             done.map(|is_well| u8::from(!is_well)).map_err(Into::into)
         }
-        Some(Command::Replay { file, again }) => {
-            let address = given.inspector()?;
-            let done = requests::replay_file(&file, &again, address, given.json());
-            done.map(|is_well| u8::from(!is_well)).map_err(Into::into)
+        Some(Command::Replay { file, to, again }) => {
+            let done = match to {
+                None => {
+                    let address = given.inspector()?;
+                    requests::replay_file(&file, &again, address, given.json())
+                }
+                Some(_) => runtime.block_on(requests::replay_to_origin(file, again, &given)),
+            };
+            done.map(|is_well| u8::from(!is_well)).map_err(unwrapped)
         }
         _ => {
             let ended = runtime.block_on(run(given.config()?));
@@ -116,9 +133,9 @@ fn start(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Bad options have exit codes of their own.
-fn unwrapped(error: webhook::SendError) -> anyhow::Error {
+fn unwrapped(error: RequestsError) -> anyhow::Error {
     match error {
-        webhook::SendError::Config(bad) => bad.into(),
+        RequestsError::Config(bad) => bad.into(),
         other => other.into(),
     }
 }

@@ -297,9 +297,11 @@ impl BuiltRelay {
             .arg("--relay-ca")
             .arg(self.ca())
             .arg("--state-dir")
-            .arg(self.state.path().join(identity))
-            .args(["--inspect", "off"])
-            .args(args);
+            .arg(self.state.path().join(identity));
+        if !args.contains(&"--inspect") {
+            command.args(["--inspect", "off"]);
+        }
+        command.args(args);
         command
     }
 }

@@ -3,14 +3,21 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adit_shared::task::Tasks;
 use serde_json::{Value, json};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
 
+use crate::capture::{Capture, Limits};
 use crate::cli::{Again, Requests};
+use crate::config::{BadConfig, Given};
+use crate::inspect::{BindError, bind, serve};
+use crate::origin::OriginError;
+use crate::status::Status;
 use crate::ui::escape::escape;
 
 /// Why nothing could be shown or sent.
@@ -36,6 +43,15 @@ pub enum RequestsError {
     /// What is to be asserted is no status.
     #[error("--assert-status: {0:?} is no status, such as 200 or 2xx")]
     Status(String),
+    /// The server that requests are to be sent to is none.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// Nothing can be sent to it.
+    #[error("cannot use the server")]
+    Origin(#[from] OriginError),
+    /// There is nothing to send from.
+    #[error(transparent)]
+    Bind(#[from] BindError),
 }
 
 /// Does what `what` says, with the inspector at `address`. Says whether all is as it should be.
@@ -130,6 +146,39 @@ pub fn replay_file(
         agent.ask("DELETE", &format!("/api/v1/requests/{id}"), None)?;
     }
     Ok(is_well)
+}
+
+/// Sends the requests of a HAR file to the origin that `given` names, without an agent: by an inspector that is
+/// there for nothing else. Says whether all answers are as they should be. Not safe to drop: what is under way is
+/// sent to its end.
+///
+/// # Errors
+///
+/// [`RequestsError`].
+pub async fn replay_to_origin(
+    file: String,
+    again: Again,
+    given: &Given,
+) -> Result<bool, RequestsError> {
+    let tunnels = given.tunnels()?;
+    let limits = Limits {
+        // All of the file is needed.
+        requests: MAX_REQUESTS,
+        memory: MAX_MEMORY,
+        ..given.keep()?.limits
+    };
+    let tasks = Tasks::default();
+    let here = (Ipv4Addr::LOCALHOST, 0).into();
+    let Some(listener) = bind(Some(here), false).await? else {
+        return Ok(false);
+    };
+    let address = listener.local_addr()?;
+    let (status, capture) = (Status::new(), Capture::new(limits, None));
+    serve(listener, &status, capture, &tunnels, &tasks)?;
+    let json = given.json();
+    let done = spawn_blocking(move || replay_file(&file, &again, address, json)).await;
+    tasks.abort();
+    done.map_err(io::Error::from)?
 }
 
 /// What an answer must be.
@@ -337,6 +386,9 @@ impl Inspector {
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much of a file is taken in at once, in requests and in bytes.
+const MAX_REQUESTS: usize = 100_000;
+const MAX_MEMORY: usize = 1 << 30;
 /// In characters.
 const MAX_SHOWN: usize = 2000;
 
