@@ -133,7 +133,15 @@ const PAGE: &str = "benchmarks.md";
 const PICTURES: &str = "benchmarks";
 const OWN: &str = "adit";
 /// From the ceilings to the peers.
-const SYSTEMS: [&str; 6] = ["direct", "quinn", "hop", OWN, "rathole", "frp"];
+const SYSTEMS: [&str; 7] = [
+    "direct",
+    "quinn",
+    "hop",
+    OWN,
+    requests::UNINSPECTED,
+    "rathole",
+    "frp",
+];
 
 #[cfg(test)]
 mod tests {

@@ -104,7 +104,7 @@ async fn flood(
     span: Duration,
 ) -> anyhow::Result<Found> {
     let name = kind.name();
-    let system = systems::adit(place, name, origin.http, LIMITS).await?;
+    let system = systems::adit(place, name, origin.http, LIMITS, &[]).await?;
     let load = Load::open("1024", CONNECTIONS, RATE, span);
     let without = load.run(place, &system).await?.0.latency.p99_us;
     let relay = system.programs.first().context("a relay")?;

@@ -209,7 +209,7 @@ impl Stage {
         let mut stage = Self {
             _origin: program,
             hop: systems::hop(place, origin).await?,
-            adit: systems::adit(place, "bench", origin, &[]).await?,
+            adit: systems::adit(place, "bench", origin, &[], &[]).await?,
             quic: systems::quic(place).await?,
             direct,
             peers: Vec::new(),

@@ -227,10 +227,11 @@ pub(crate) async fn agent(
         name,
         "--state-dir",
         &state,
-        // On, as it is by default, and on a port that is free.
-        "--inspect",
-        "127.0.0.1:0",
     ];
+    if !more.contains(&"--inspect") {
+        // On, as it is by default, and on a port that is free.
+        arguments.extend(["--inspect", "127.0.0.1:0"]);
+    }
     arguments.extend(more);
     let program_file = place.ours("agent")?;
     let called = format!("agent-{name}");
@@ -242,21 +243,22 @@ pub(crate) async fn agent(
     Ok(program)
 }
 
-/// A relay and one agent.
+/// A relay and one agent, each with further arguments.
 pub(crate) async fn adit(
     place: &Place,
     name: &str,
     origin: SocketAddr,
-    more: &[&str],
+    of_relay: &[&str],
+    of_agent: &[&str],
 ) -> anyhow::Result<System> {
-    let relay = Relay::start(place, &format!("relay-{name}"), more).await?;
+    let relay = Relay::start(place, &format!("relay-{name}"), of_relay).await?;
     let Ready {
         http,
         https,
         quic,
         ca,
     } = relay.ready;
-    let agent = agent(place, name, origin, quic, &ca, &[]).await?;
+    let agent = agent(place, name, origin, quic, &ca, of_agent).await?;
     Ok(System {
         name: "adit",
         host: format!("{name}.localhost"),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::cases::{bulk, isolation, memory, paths, requests, shards, storm, websocket};
+use super::cases::{bulk, inbox, isolation, memory, paths, requests, shards, storm, websocket};
 use super::figures::{Figures, Ratio, median};
 
 /// A target, and what came of it.
@@ -92,6 +92,11 @@ pub(crate) fn verdicts(figures: &Figures) -> Vec<Verdict> {
             held.ratio(alone, "p50 us", "adit", alone, "hop"),
             Bound::AtMost(1.6),
         ),
+        times(
+            "requests/s, 1 KiB x 64, with the inspector against without",
+            held.ratio(main, "req/s", "adit", main, requests::UNINSPECTED),
+            Bound::AtLeast(0.95),
+        ),
         peer("rathole", 1.2),
         peer("frp", 7.0),
         times(
@@ -149,6 +154,15 @@ pub(crate) fn verdicts(figures: &Figures) -> Vec<Verdict> {
             held.value(paths::FAT, paths::SHARE),
             Bound::AtLeast(0.8),
         ),
+        Verdict {
+            bound: Bound::AtLeast(3000.0),
+            ..size(
+                "webhooks of 2 KiB acknowledged, from 64 senders, each on disk before",
+                held.value(inbox::INBOX, inbox::RATE),
+                0.0,
+                "/s",
+            )
+        },
         Verdict {
             missing: "this relay has no shards, or not run",
             ..times(

@@ -19,7 +19,7 @@ pub(crate) fn case(stalled: usize) -> String {
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     // Their own, since stalled visitors leave something behind.
     let origin = bench.stage.direct.http;
-    let adit = systems::adit(&bench.place, "isolation", origin, &[]).await?;
+    let adit = systems::adit(&bench.place, "isolation", origin, &[], &[]).await?;
     for _ in 0..bench.rounds {
         for stalled in [0, 32, 128] {
             let mut visitors = Vec::new();

@@ -73,7 +73,7 @@ async fn burst(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 async fn fresh(bench: &Bench, name: &str) -> anyhow::Result<System> {
-    systems::adit(&bench.place, name, bench.stage.direct.http, &[]).await
+    systems::adit(&bench.place, name, bench.stage.direct.http, &[], &[]).await
 }
 
 async fn growth(

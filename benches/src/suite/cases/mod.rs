@@ -3,6 +3,7 @@
 
 pub(crate) mod bulk;
 mod connections;
+pub(crate) mod inbox;
 pub(crate) mod isolation;
 mod latency;
 pub(crate) mod memory;
@@ -39,6 +40,7 @@ pub(crate) const ALL: &[(&str, &str)] = &[
     ("start", "how soon the programs are ready"),
     ("storm", "all agents come back after a restart of the relay"),
     ("shards", "two shards of the relay against one"),
+    ("inbox", "webhooks that are kept while the agent is away"),
 ];
 
 /// Runs the case with this name.
@@ -61,6 +63,7 @@ pub(crate) async fn run(name: &str, bench: &mut Bench) -> anyhow::Result<()> {
         "start" => start::run(bench).await,
         "storm" => storm::run(bench).await,
         "shards" => shards::run(bench).await,
+        "inbox" => inbox::run(bench).await,
         other => anyhow::bail!("there is no case {other}"),
     }
 }

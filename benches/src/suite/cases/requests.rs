@@ -8,6 +8,7 @@ use crate::suite::Bench;
 use crate::suite::load::Load;
 use crate::suite::program::Usage;
 use crate::suite::role::Small;
+use crate::suite::systems::adit;
 
 /// The case of the main comparison: the one for which peers are measured too.
 pub(crate) const MAIN: &str = "1 KiB x 64";
@@ -25,11 +26,24 @@ const PLAN: [(&str, &str, usize, bool); 5] = [
     ("16 KiB x 64", "16384", 64, false),
 ];
 
+/// Relay and agent without the inspector, which is on otherwise.
+pub(crate) const UNINSPECTED: &str = "adit, --inspect off";
+
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let mut plain = adit(
+        &bench.place,
+        "plain",
+        bench.stage.direct.http,
+        &[],
+        &["--inspect", "off"],
+    )
+    .await?;
+    plain.name = UNINSPECTED;
     for _ in 0..bench.rounds {
         for (case, path, connections, peers) in PLAN {
             let load = Load::closed(path, connections, SLICE);
-            for system in bench.stage.systems(peers) {
+            let plain = (case == MAIN).then_some(&plain);
+            for system in bench.stage.systems(peers).chain(plain) {
                 let loaded = load.run(&bench.place, system).await?;
                 bench.notes.extend(loaded.trouble(case, system.name));
                 let mut note = |measure, value| {
