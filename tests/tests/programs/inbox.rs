@@ -67,6 +67,21 @@ async fn post(to: SocketAddr, number: u32) -> bool {
     )
 }
 
+/// Posts one webhook, and again when nobody says that it was taken: later each time and not for ever, as providers
+/// do. Each time it has another number, since nobody can know that it is the same; says which was taken.
+async fn deliver(to: SocketAddr, number: u32) -> Option<u32> {
+    let mut wait = Duration::from_millis(50);
+    for again in 0..TRIES {
+        let number = number * TRIES + again;
+        if post(to, number).await {
+            return Some(number);
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(2));
+    }
+    None
+}
+
 /// Posts `count` webhooks, `rate` a second, while the agent comes and goes and the relay is killed `kills`
 /// times. Nothing that was acknowledged may be lost, and nothing come twice without saying so.
 async fn chaos(count: u32, rate: u32, kills: u32, seed: u64) {
@@ -92,7 +107,7 @@ async fn chaos(count: u32, rate: u32, kills: u32, seed: u64) {
             ticks.tick().await;
             let taken = taken.clone();
             posting.spawn(Span::none(), async move {
-                if post(to, number).await {
+                if let Some(number) = deliver(to, number).await {
                     taken.lock().unwrap().push(number);
                 }
             });
@@ -147,8 +162,12 @@ async fn chaos(count: u32, rate: u32, kills: u32, seed: u64) {
         twice.len()
     );
     assert!(twice.is_empty(), "{twice:?}");
-    assert!(acknowledged.len() as u32 > count / 2);
+    // Whoever comes again while the relay starts is served before long.
+    assert!(acknowledged.len() as u32 > count / 10 * 9);
 }
+
+/// How often a webhook is posted at most.
+const TRIES: u32 = 10;
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_agent_and_relay_are_killed() {
