@@ -23,6 +23,8 @@ use crate::{node, origin, python};
 
 /// What everything is signed with: base64, since some want that.
 const SECRET: &str = "YSBzZWNyZXQgb2YgMzIgYnl0ZXMgZm9yIHRlc3RzISE=";
+/// The public key that goes with the private one of `webhooks/client.mjs`.
+const DISCORD: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
 
 #[tokio::test]
 async fn what_the_providers_own_packages_sign_is_genuine() {
@@ -36,12 +38,15 @@ async fn what_the_providers_own_packages_sign_is_genuine() {
         "standard-webhooks:/echo/standard",
         "slack:/echo/slack",
         "twilio:/echo/twilio",
+        "shopify:/echo/shopify",
+        "discord:/echo/discord",
     ] {
         agent.args(["--verify", rule]);
     }
     let whsec = format!("whsec_{SECRET}");
     agent
         .env("ADIT_WEBHOOK_SECRET", SECRET)
+        .env("ADIT_WEBHOOK_SECRET_DISCORD", DISCORD)
         // Another before it: while one is replaced both are good.
         .env(
             "ADIT_WEBHOOK_SECRET_STRIPE",
@@ -70,8 +75,12 @@ async fn samples_are_accepted_by_the_providers_own_packages() {
     let mut server = node("webhooks/server.mjs");
     server.env("SECRET", SECRET);
     let (_server, port) = origin(server).await;
+    let mut server = python("webhooks/server.py");
+    server.env("SECRET", SECRET);
+    let (_slack, slack) = origin(server).await;
     let send = |provider: &str, event: &str, path: &str| {
         let mut agent: Command = ours("agent");
+        let port = if path == "slack" { slack } else { port };
         let url = format!("http://shop.localhost:{port}/{path}");
         agent.args(["webhook", "send", provider, event, "--to", &url]);
         agent.env("ADIT_WEBHOOK_SECRET", SECRET);
@@ -83,6 +92,8 @@ async fn samples_are_accepted_by_the_providers_own_packages() {
         ("stripe", "payment_intent.succeeded", "stripe"),
         ("clerk", "user.created", "svix"),
         ("standard-webhooks", "order.paid", "standard"),
+        ("slack", "message", "slack"),
+        ("shopify", "orders/create", "shopify"),
     ] {
         let said = run(send(provider, event, path)).await;
         assert!(said.starts_with("204 in "), "{provider}: {said}");

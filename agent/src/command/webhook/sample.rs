@@ -48,6 +48,18 @@ pub(super) fn body(provider: &str, event: &str, id: &str, now: u64) -> Option<Va
     }
 }
 
+/// What else a provider sends in its head, and its own package asks for.
+pub(super) fn fields(provider: &str, id: &str) -> Vec<(&'static str, String)> {
+    match provider {
+        "shopify" => vec![
+            ("x-shopify-api-version", "2025-01".to_owned()),
+            ("x-shopify-shop-domain", "sample.myshopify.com".to_owned()),
+            ("x-shopify-webhook-id", id.to_owned()),
+        ],
+        _ => Vec::new(),
+    }
+}
+
 fn github(event: &str) -> Option<Value> {
     let sender = json!({"login": "octo-sample", "id": 1, "type": "User"});
     let repository = json!({

@@ -188,6 +188,7 @@ pub(super) fn fields(provider: &Provider, event: &str, id: &str) -> Vec<(&'stati
             fields.push((name, value.to_owned()));
         }
     }
+    fields.extend(sample::fields(provider.name, id));
     fields
 }
 
