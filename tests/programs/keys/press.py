@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -185,6 +186,28 @@ async def stops_and_goes_on():
     shell.close()
 
 
+async def rests_when_its_terminal_is_gone():
+    """an agent in the background whose terminal was closed goes on, and takes no processor time for it"""
+    if sys.platform != "linux":
+        return
+    shell = Terminal("dash", "-i", **settings(), PS1="$ ")
+    shell.sees(r"\$ ")
+    shell.press(" ".join(command()) + " & echo pid=$!.\n")
+    shell.sees(r"pid=(\d+)\.")
+    pid = int(shell.found[1])
+    shell.sees("help")
+    shell.close()
+
+    def used():
+        return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+
+    before = used()
+    # Nothing else to wait for: this is what is measured.
+    time.sleep(1)
+    expect("it is busy", used() - before > 20, False)
+    os.kill(pid, signal.SIGTERM)
+
+
 async def without_a_shell_ctrl_z_does_nothing():
     """an agent that nobody could wake again is not stopped by Ctrl-Z"""
     agent = Agent()
@@ -225,6 +248,7 @@ run([
     gives_the_terminal_back,
     twice_ends_at_once,
     stops_and_goes_on,
+    rests_when_its_terminal_is_gone,
     without_a_shell_ctrl_z_does_nothing,
     some_need_the_inspector,
     programs_get_no_keys,

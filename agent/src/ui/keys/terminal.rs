@@ -21,6 +21,8 @@ pub(crate) struct Keys {
     terminal: Arc<Terminal>,
     input: AsyncFd<Stdin>,
     decoder: Decoder,
+    /// The terminal has hung up, and is readable for ever.
+    is_gone: bool,
     stop: Stream,
     hangup: Stream,
     quit: Stream,
@@ -51,6 +53,7 @@ impl Keys {
             terminal: Arc::default(),
             input,
             decoder: Decoder::default(),
+            is_gone: false,
             stop: stream(Signal::TSTP)?,
             hangup: stream(Signal::HUP)?,
             quit: stream(Signal::QUIT)?,
@@ -86,10 +89,11 @@ impl Keys {
                     let _ = kill_process(getpid(), Signal::TTIN);
                     self.look();
                 }
-                ready = self.input.readable() => {
+                ready = self.input.readable(), if !self.is_gone => {
                     let Ok(mut ready) = ready else {
                         return std::future::pending().await;
                     };
+                    self.is_gone = ready.ready().is_read_closed();
                     ready.clear_ready();
                     let keys = read();
                     let keys = self.decoder.keys(&keys);
