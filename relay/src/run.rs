@@ -369,6 +369,7 @@ async fn remember(config: &Config, store: &Store) -> Result<Routes, StartError> 
         hold: config.hold,
         held_per_host: config.limits.held_per_name,
         held: config.limits.held,
+        held_bytes: config.limits.held_bytes,
         reserve: config.reserve,
     });
     let now = store::now();

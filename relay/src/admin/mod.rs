@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tracing::Span;
 
 use crate::edge::tls::issued::Issued;
-use crate::metrics::{Paths, Report};
+use crate::metrics::{Paths, Report, Waiting};
 use crate::queue::database::State;
 use crate::queue::{Inboxes, Tray};
 use crate::route::Routes;
@@ -131,7 +131,10 @@ impl Admin {
                     StatusCode::OK,
                     kind,
                     self.metrics.text(
-                        self.routes.held(),
+                        Waiting {
+                            requests: self.routes.held(),
+                            bytes: self.routes.held_bytes(),
+                        },
                         self.routes.holds(),
                         &Paths::of(connections),
                         self.stalls.found(),

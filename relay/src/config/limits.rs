@@ -61,6 +61,9 @@ pub struct Limits {
     pub held_per_name: usize,
     /// Requests that wait for agents to come back, together. Each holds a connection and its head.
     pub held: usize,
+    /// Bytes that they may hold together: heads, and what of bodies comes before somebody takes them, which
+    /// over HTTP/2 is half a MiB of each.
+    pub held_bytes: usize,
     /// How long a visitor may take for its TLS handshake.
     pub handshake_timeout: Duration,
     /// How long a visitor may take to send a request head. Slower ones are attacks or broken.
@@ -96,7 +99,7 @@ pub struct Limits {
 
 impl Limits {
     /// Name, meaning and value of the limits that are numbers, to be shown beside what they bound.
-    pub fn list(&self) -> [(&'static str, &'static str, usize); 23] {
+    pub fn list(&self) -> [(&'static str, &'static str, usize); 24] {
         [
             ("visitors", "Connections of visitors at once", self.visitors),
             (
@@ -167,6 +170,11 @@ impl Limits {
                 self.held_per_name,
             ),
             ("held", "Requests that wait for agents", self.held),
+            (
+                "held_bytes",
+                "Bytes held by requests that wait for agents",
+                self.held_bytes,
+            ),
             ("head_bytes", "Bytes of a request head", self.head_bytes),
             ("head_fields", "Fields of a request head", self.head_fields),
             (
@@ -264,6 +272,7 @@ impl Default for Limits {
             tunnels_per_agent: 16,
             held_per_name: 256,
             held: 4096,
+            held_bytes: 64 << 20,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(120),
@@ -303,6 +312,8 @@ pub(super) struct File {
     /// Zero is sensible here: nobody waits.
     held_per_name: Option<usize>,
     held: Option<usize>,
+    #[serde(deserialize_with = "text")]
+    held_bytes: Option<Size>,
     #[serde(deserialize_with = "text")]
     handshake_timeout: Option<Span>,
     #[serde(deserialize_with = "text")]
@@ -382,6 +393,7 @@ impl File {
             tunnels_per_agent: count(self.tunnels_per_agent, default.tunnels_per_agent),
             held_per_name: self.held_per_name.unwrap_or(default.held_per_name),
             held: self.held.unwrap_or(default.held),
+            held_bytes: self.held_bytes.map_or(default.held_bytes, |size| size.0),
             handshake_timeout: span(self.handshake_timeout, default.handshake_timeout),
             head_timeout: span(self.head_timeout, default.head_timeout),
             idle_timeout: span(self.idle_timeout, default.idle_timeout),

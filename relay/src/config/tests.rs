@@ -98,6 +98,7 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
         json = true
         [limits]
         held = 0
+        held-bytes = "1MiB"
         head-bytes = "16KiB"
         hello-timeout = "2s"
     "#;
@@ -115,6 +116,7 @@ fn a_flag_wins_over_the_file_and_that_over_the_default() {
     assert_eq!((config.log_format, config.json), (LogFormat::Json, true));
     let limits = Limits {
         held: 0,
+        held_bytes: 1 << 20,
         head_bytes: 16 << 10,
         hello_timeout: Duration::from_secs(2),
         ..Limits::usual(Mode::Public)

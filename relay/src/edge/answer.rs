@@ -232,7 +232,7 @@ impl From<&ForwardError> for Answer {
             ForwardError::Target => BAD_TARGET,
             ForwardError::Field => BAD_REQUEST,
             ForwardError::Unknown => UNKNOWN,
-            ForwardError::Away(Away::Absent | Away::Crowded) => Self {
+            ForwardError::Away(Away::Absent | Away::Crowded | Away::Heavy) => Self {
                 retry_after: Some(5),
                 ..AWAY
             },

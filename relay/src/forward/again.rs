@@ -5,6 +5,8 @@
 //! (RFC 9110 section 9.2.1), for then twice is as good as once. Anything else fails. The second try is the
 //! last.
 
+use std::time::Instant;
+
 use adit_shared::name::SessionId;
 use adit_shared::wire::code::Reset;
 use http::Method;
@@ -50,7 +52,9 @@ impl Forward {
             Some(Why::NotBegun) if !outbound.route.is_served_by(session) => {}
             Some(Why::NotBegun) | None => return Err(error.into()),
         }
-        let serving = self.routes.next(&outbound.route, session).await?;
+        let (weight, now) = (outbound.weight(), Instant::now());
+        let next = self.routes.next(&outbound.route, session, weight, now);
+        let serving = next.await?;
         tracing::debug!(id = %outbound.id, %error, to = %serving.session.id, "sent once more");
         self.metrics.resent.inc();
         outbound.is_last = true;

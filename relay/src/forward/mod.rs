@@ -403,7 +403,8 @@ impl Forward {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Display + Send,
     {
-        let serving = self.routes.serving(&outbound.route).await?;
+        let weight = || outbound.weight();
+        let serving = self.routes.serving(&outbound.route, weight).await?;
         let head = &outbound.head;
         if head.end || head.protocol.is_some() {
             return self.begin(outbound, NO_BODY, None, serving).await;
@@ -443,16 +444,19 @@ impl Forward {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Display + Send,
     {
-        let (bytes, send, response) = match self.open(&mut outbound, &serving).await {
-            // No whole head was sent: whoever serves the host next may have it.
-            Err(ExchangeError::Lost(_)) => {
-                serving = self
-                    .routes
-                    .next(&outbound.route, serving.session.id)
-                    .await?;
-                self.open(&mut outbound, &serving).await?
+        let mut lost = None;
+        let (bytes, send, response) = loop {
+            match self.open(&mut outbound, &serving).await {
+                // No whole head was sent: whoever serves the host next may have it, and if that is lost as
+                // well, the next after it, for as long as requests wait.
+                Err(ExchangeError::Lost(_)) => {
+                    let since = *lost.get_or_insert_with(Instant::now);
+                    let (gone, weight) = (serving.session.id, outbound.weight());
+                    let next = self.routes.next(&outbound.route, gone, weight, since);
+                    serving = next.await?;
+                }
+                opened => break opened?,
             }
-            opened => opened?,
         };
         let mut begun = Begun {
             response,
@@ -571,6 +575,20 @@ struct Outbound {
     is_last: bool,
 }
 
+impl Outbound {
+    /// How many bytes of it may be here while nobody takes it.
+    fn weight(&self) -> usize {
+        let head = &self.head;
+        let body = if head.end || head.protocol.is_some() {
+            0
+        } else {
+            let length = declared_length(&head.fields).unwrap_or(u64::MAX);
+            length.min(self.window.into()) as usize
+        };
+        head.target.as_str().len() + head.fields.encoded_len() + body
+    }
+}
+
 /// A request that got no response from the origin.
 #[derive(Debug)]
 pub struct Failure {
@@ -656,6 +674,7 @@ impl ForwardError {
             Self::Body(Fault::TooLarge) => Some("request-bytes"),
             Self::Exchange(ExchangeError::Overload) => Some("exchanges-per-agent"),
             Self::Away(Away::Crowded) => Some("held"),
+            Self::Away(Away::Heavy) => Some("held-bytes"),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 pub use self::paths::{Paths, Tally};
-pub use self::report::Report;
+pub use self::report::{Report, Waiting};
 
 /// Counters and gauges of one shard. All updates are relaxed atomics.
 // Aligned so that no cache line is shared with what another shard writes: processors fetch lines in

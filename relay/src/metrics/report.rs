@@ -28,6 +28,15 @@ pub struct Report {
 /// Name, meaning and value of a limit.
 type Limit = (&'static str, &'static str, usize);
 
+/// Requests that wait for their agent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waiting {
+    /// How many.
+    pub requests: usize,
+    /// How many bytes they may hold.
+    pub bytes: usize,
+}
+
 impl Report {
     /// On these shards. `limits` are shown beside what they bound.
     pub fn new(shards: &[Arc<Metrics>], limits: &[Limit]) -> Self {
@@ -68,12 +77,12 @@ impl Report {
         self.shards.iter().map(|shard| pick(shard).value()).sum()
     }
 
-    /// Everything as OpenMetrics text, with how many requests wait for their agent, what became of those
+    /// Everything as OpenMetrics text, with how many requests wait for their agent and what they hold, what became of those
     /// that did, how the agents are reached, what visitors that stopped reading hold, what an authority
     /// issued, and what is kept for agents that are away.
     pub fn text(
         &self,
-        held: usize,
+        held: Waiting,
         holds: &Holds,
         paths: &Paths,
         stalled: Sweep,
@@ -100,7 +109,7 @@ impl Report {
         text
     }
 
-    fn gauges(&self, registry: &mut Registry, held: usize, stalled: Sweep) {
+    fn gauges(&self, registry: &mut Registry, held: Waiting, stalled: Sweep) {
         let sessions = self.level(|shard| &shard.sessions);
         for (name, help, value) in [
             (
@@ -123,7 +132,11 @@ impl Report {
                 "Requests in flight",
                 ConstGauge::new(self.exchanges()),
             ),
-            ("held", "Requests that wait for their agent", number(held)),
+            (
+                "held",
+                "Requests that wait for their agent",
+                number(held.requests),
+            ),
             (
                 "stalled",
                 "Requests whose visitor has stopped reading",
@@ -132,6 +145,12 @@ impl Report {
         ] {
             registry.register(name, help, value);
         }
+        registry.register_with_unit(
+            "held",
+            "What requests that wait for their agent may hold of the relay's memory",
+            Unit::Bytes,
+            number(held.bytes),
+        );
         registry.register_with_unit(
             "stalled",
             "What visitors that stopped reading may hold of the relay's memory",
@@ -519,10 +538,15 @@ mod tests {
         let holds = Holds::default();
         holds.expired.inc();
         holds.times.add(Duration::from_secs(2));
-        let text = report.text(4, &holds, &Paths::default(), stalled, None, None);
+        let held = Waiting {
+            requests: 4,
+            bytes: 400,
+        };
+        let text = report.text(held, &holds, &Paths::default(), stalled, None, None);
         for line in [
             "visitors 3",
             "held 4",
+            "held_bytes 400",
             "stalled 2",
             "stalled_bytes 300",
             "exchanges_reset_over_budget_total 0",
@@ -576,7 +600,7 @@ mod tests {
         let limits = [&limits[..], &crate::queue::Limits::default().list()].concat();
         let report = Report::new(&[shard], &limits);
         let text = report.text(
-            0,
+            Waiting::default(),
             &Holds::default(),
             &Paths::default(),
             Sweep::default(),

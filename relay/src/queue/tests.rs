@@ -27,6 +27,7 @@ fn open_with(dir: &Path, change: impl FnOnce(&mut Limits)) -> Inboxes {
         hold: Duration::ZERO,
         held_per_host: 0,
         held: 0,
+        held_bytes: 0,
         reserve: Duration::ZERO,
     });
     let mut limits = Limits::default();

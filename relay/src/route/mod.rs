@@ -31,6 +31,7 @@ pub struct Routes {
     hosts: Arc<DashMap<Host, Arc<Route>>>,
     limits: Limits,
     held: Arc<AtomicUsize>,
+    held_bytes: Arc<AtomicUsize>,
     holds: Arc<Holds>,
 }
 
@@ -43,6 +44,8 @@ pub struct Limits {
     pub held_per_host: usize,
     /// How many requests wait at most in all.
     pub held: usize,
+    /// How many bytes of heads and bodies they may hold meanwhile, in all.
+    pub held_bytes: usize,
     /// How long a host that is not served stays its owner's.
     pub reserve: Duration,
 }
@@ -54,6 +57,7 @@ impl Routes {
             hosts: Arc::default(),
             limits,
             held: Arc::default(),
+            held_bytes: Arc::default(),
             holds: Arc::default(),
         }
     }
@@ -179,12 +183,16 @@ impl Routes {
     }
 
     /// Who serves `route`. Waits for somebody, within bounds, when the agent was there a
-    /// moment ago. Safe to drop.
+    /// moment ago. `weight` is asked then how many bytes the request holds. Safe to drop.
     ///
     /// # Errors
     ///
     /// [`Away`].
-    pub async fn serving(&self, route: &Route) -> Result<Serving, Away> {
+    pub async fn serving(
+        &self,
+        route: &Route,
+        weight: impl FnOnce() -> usize,
+    ) -> Result<Serving, Away> {
         if let Some(serving) = route.serving.borrow().clone() {
             return Ok(serving);
         }
@@ -192,35 +200,49 @@ impl Routes {
             return Err(Away::Absent);
         }
         // Rare: not a part of the future of every request.
-        Box::pin(self.hold(route, None)).await
+        Box::pin(self.hold(route, None, weight(), Instant::now())).await
     }
 
-    /// Who serves `route` after `gone`, whose connection was lost. Waits as
-    /// [`serving`](Self::serving) does. Safe to drop.
+    /// Who serves `route` after `gone`, whose connection was lost, for a request that waits `since` then and
+    /// holds `weight` bytes. Waits as [`serving`](Self::serving) does. Safe to drop.
     ///
     /// # Errors
     ///
     /// [`Away`].
-    pub async fn next(&self, route: &Route, gone: SessionId) -> Result<Serving, Away> {
-        Box::pin(self.hold(route, Some(gone))).await
+    pub async fn next(
+        &self,
+        route: &Route,
+        gone: SessionId,
+        weight: usize,
+        since: Instant,
+    ) -> Result<Serving, Away> {
+        Box::pin(self.hold(route, Some(gone), weight, since)).await
     }
 
-    async fn hold(&self, route: &Route, gone: Option<SessionId>) -> Result<Serving, Away> {
-        let total = Held::one(&self.held, self.limits.held);
-        let here = Held::one(&route.held, self.limits.held_per_host);
+    async fn hold(
+        &self,
+        route: &Route,
+        gone: Option<SessionId>,
+        weight: usize,
+        since: Instant,
+    ) -> Result<Serving, Away> {
+        let total = Held::take(&self.held, 1, self.limits.held);
+        let here = Held::take(&route.held, 1, self.limits.held_per_host);
         let (Some(_total), Some(_here)) = (total, here) else {
             self.holds.refused.inc();
             return Err(Away::Crowded);
         };
+        let Some(_bytes) = Held::take(&self.held_bytes, weight, self.limits.held_bytes) else {
+            self.holds.refused.inc();
+            return Err(Away::Heavy);
+        };
+        let left = self.limits.hold.saturating_sub(since.elapsed());
         let begun = Instant::now();
         let is_back = |serving: Option<&Serving>| {
             serving.is_some_and(|serving| Some(serving.session.id) != gone)
         };
         let mut serving = route.serving.subscribe();
-        let back = timeout(
-            self.limits.hold,
-            serving.wait_for(|serving| is_back(serving.as_ref())),
-        );
+        let back = timeout(left, serving.wait_for(|serving| is_back(serving.as_ref())));
         let found = match back.await {
             Ok(Ok(serving)) => serving.clone().ok_or(Away::Absent),
             Ok(Err(_)) | Err(_) => Err(Away::Absent),
@@ -240,6 +262,11 @@ impl Routes {
     /// How many requests wait for an agent now.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes they hold.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
     }
 
     /// Every host with the session that serves it, in order.
@@ -556,24 +583,32 @@ pub enum Away {
     /// Too many requests wait for it already.
     #[error("the agent is away, and too many requests wait for it")]
     Crowded,
+    /// What requests that wait hold is as much as it may be.
+    #[error("the agent is away, and requests that wait hold too many bytes")]
+    Heavy,
 }
 
-/// One of a bounded number of waiting requests.
-struct Held(Arc<AtomicUsize>);
+/// Some of a bounded number.
+struct Held {
+    of: Arc<AtomicUsize>,
+    count: usize,
+}
 
 impl Held {
-    fn one(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let add = |held: usize| (held < limit).then_some(held + 1);
-        count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+    fn take(of: &Arc<AtomicUsize>, count: usize, limit: usize) -> Option<Self> {
+        let add = |held: usize| held.checked_add(count).filter(|held| *held <= limit);
+        of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
             .ok()?;
-        Some(Self(count.clone()))
+        Some(Self {
+            of: of.clone(),
+            count,
+        })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.of.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 

@@ -38,5 +38,6 @@ mod simulate;
 mod steer;
 mod streaming;
 mod streams;
+mod succession;
 mod switch;
 mod webhooks;

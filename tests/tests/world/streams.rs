@@ -1,5 +1,6 @@
 //! The halves of a stream: what is dropped unfinished resets, and finishing is explicit.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_relay::edge::tls::Certificates;
@@ -13,17 +14,25 @@ use adit_tests::soon;
 use adit_tests::world::Scratch;
 use bytes::Bytes;
 
-/// Two ends of one connection; what is dropped with them ends it.
-async fn connected() -> (Connection, Connection, impl Sized) {
+/// A relay's end that takes any agent, what an agent has to know, and what they stand on.
+pub(super) fn listening() -> (Listener, Arc<rustls::ClientConfig>, Scratch) {
     let state = Scratch::new();
     let domain = "localhost".parse().unwrap();
     let certificates = Arc::new(Certificates::development(state.path(), &domain).unwrap());
     let pin = certificates.pin().unwrap();
     let server = tls::server(certificates, &[ALPN]).unwrap();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), server).unwrap();
-    let address = listener.local().unwrap();
-    let dialer = Dialer::bind(address).unwrap();
     let client = Arc::new(tls::client(&Trust::Pin(pin), &[ALPN]).unwrap());
+    (listener, client, state)
+}
+
+/// The relay's and the agent's end of a connection, which goes to `address`.
+pub(super) async fn connect(
+    listener: &Listener,
+    client: Arc<rustls::ClientConfig>,
+    address: SocketAddr,
+) -> (Connection, Connection, Dialer) {
+    let dialer = Dialer::bind(address).unwrap();
     let accept = async {
         listener
             .accept()
@@ -36,6 +45,14 @@ async fn connected() -> (Connection, Connection, impl Sized) {
     };
     let dial = async { dialer.dial(address, "localhost", client).await.unwrap() };
     let (relay, agent) = soon("a connection", async { tokio::join!(accept, dial) }).await;
+    (relay, agent, dialer)
+}
+
+/// Two ends of one connection; what is dropped with them ends it.
+pub(super) async fn connected() -> (Connection, Connection, impl Sized) {
+    let (listener, client, state) = listening();
+    let address = listener.local().unwrap();
+    let (relay, agent, dialer) = connect(&listener, client, address).await;
     (relay, agent, (listener, dialer, state))
 }
 

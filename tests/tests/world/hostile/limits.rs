@@ -83,6 +83,60 @@ async fn requests_above_what_may_wait_are_refused_at_once() {
 }
 
 #[tokio::test]
+async fn bodies_of_requests_that_wait_are_bounded() {
+    let world = World::with(|config| config.limits.held_bytes = 600 << 10).await;
+    let agent = world.agent_with("shop", "echo", |_| {}).await;
+    let config = agent.config();
+    agent.kill();
+    eventually("the loss is noticed", || async {
+        sessions(&world).await == 0
+    })
+    .await;
+
+    // Of each, half a MiB may come before anybody wants it.
+    let visitor = world.h2c().await;
+    let upload = || {
+        let request = Request::post("http://shop.localhost/").body(()).unwrap();
+        visitor.send(request, Bytes::from_static(&[b'x'; 1 << 10]))
+    };
+    let (mut one, mut two) = (Box::pin(upload()), Box::pin(upload()));
+    let (refused, waiting) = tokio::select! {
+        answer = &mut one => (answer, two),
+        answer = &mut two => (answer, one),
+    };
+    let (refused, _) = refused.unwrap();
+    let shown = (refused.status.as_u16(), refused.error());
+    assert_eq!(shown, (503, Some("agent-away")));
+    let metrics = world.admin_text("/metrics").await;
+    for line in [
+        "adit_relay_held 1\n",
+        "adit_relay_limited_total{limit=\"held-bytes\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    let held = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("adit_relay_held_bytes "))
+        .unwrap();
+    assert!((512 << 10..600 << 10).contains(&held.parse::<usize>().unwrap()));
+    // One that says how little it is waits beside it.
+    let small = world.post("shop", "/", b"little");
+    let back = async {
+        eventually("both wait", || async {
+            let metrics = world.admin_text("/metrics").await;
+            metrics.contains("adit_relay_held 2\n")
+        })
+        .await;
+        let mut back = Agent::start(config);
+        back.online().await;
+        back
+    };
+    let (waited, small, _back) = tokio::join!(waiting, small, back);
+    assert_eq!(waited.unwrap().0.status, 200);
+    assert_eq!(small.status, 200);
+}
+
+#[tokio::test]
 async fn a_head_above_the_limits_is_refused() {
     let (world, _agents, _origin, heard) = recorded().await;
     let long = "x".repeat(40_000);
