@@ -136,7 +136,7 @@ impl Dialer {
         Ok(Connection::new(connection, way.window, gate, None))
     }
 
-    /// Moves all connections to a fresh UDP socket: they migrate.
+    /// Moves all connections to a fresh UDP socket in the same network: they migrate.
     ///
     /// # Errors
     ///
@@ -144,6 +144,18 @@ impl Dialer {
     pub fn rebind(&self) -> Result<(), EndpointError> {
         let socket = Udp::new(socket(self.home, Sharing::No)?).map_err(EndpointError::Start)?;
         self.go(socket, false)
+    }
+
+    /// As [`rebind`](Self::rebind), when this machine has come to another network: what was known of the
+    /// way is forgotten, so that neither the one before slows the next, nor the other way round.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Bind`]; then the old socket stays.
+    pub fn rebind_elsewhere(&self) -> Result<(), EndpointError> {
+        self.rebind()?;
+        self.gate.begin_anew();
+        Ok(())
     }
 
     /// Moves all connections to a carrier: they migrate.

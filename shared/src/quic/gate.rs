@@ -73,6 +73,7 @@ impl Gate {
             usual: usual.clone().build(now, mtu),
             fresh: usual,
             moves: self.moves.load(Ordering::Relaxed),
+            since: now,
             gate: self.clone(),
             in_flight: 0,
             mtu: mtu.into(),
@@ -89,8 +90,9 @@ struct Gated {
     usual: Box<dyn Controller>,
     /// What made it.
     fresh: Arc<dyn ControllerFactory + Send + Sync>,
-    /// How often it was made anew.
+    /// How often it was made anew, and since when it is.
     moves: u64,
+    since: Instant,
     gate: Gate,
     /// Bytes that are not acknowledged. What the library does not tell makes it too large: packets of
     /// acknowledgements alone, and probes of packet sizes that were lost.
@@ -108,6 +110,7 @@ impl Controller for Gated {
         if std::mem::replace(&mut self.moves, moves) != moves {
             let mtu = u16::try_from(self.mtu).unwrap_or(u16::MAX);
             self.usual = self.fresh.clone().build(now, mtu);
+            self.since = now;
         }
         self.usual.on_sent(now, bytes, last_packet_number);
     }
@@ -120,7 +123,10 @@ impl Controller for Gated {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.usual.on_ack(now, sent, bytes, app_limited, rtt);
+        // What went the way before says nothing of this one.
+        if sent >= self.since {
+            self.usual.on_ack(now, sent, bytes, app_limited, rtt);
+        }
     }
 
     fn on_end_acks(
@@ -143,8 +149,10 @@ impl Controller for Gated {
         lost_bytes: u64,
     ) {
         self.in_flight = self.in_flight.saturating_sub(lost_bytes);
-        self.usual
-            .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        if sent >= self.since {
+            self.usual
+                .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -194,6 +202,8 @@ const A_FEW: u64 = 3;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use quinn::congestion::CubicConfig;
 
     use super::*;
@@ -233,8 +243,13 @@ mod tests {
         gated.on_congestion_event(now, now, true, 5000);
         assert_ne!(gated.window(), start);
         gate.sibling().begin_anew();
-        gated.on_sent(now, u64::from(MTU), 1);
+        let moved = now + Duration::from_millis(10);
+        gated.on_sent(moved, u64::from(MTU), 1);
         assert_eq!(gated.window(), start);
+        gated.on_congestion_event(moved, now, true, 5000);
+        assert_eq!(gated.window(), start, "what was lost on the way before");
+        gated.on_congestion_event(moved, moved, true, 5000);
+        assert_ne!(gated.window(), start);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! these tests run beside others. Those that take long run in `make soak`.
 
 mod cuts;
+mod elsewhere;
 mod loss;
 mod moves;
 mod mtu;
