@@ -17,29 +17,30 @@ use tokio_rustls::TlsConnector;
 use super::connect::{self, ConnectError};
 use super::peer::Peer;
 
-/// Connects to the relay, which QUIC knows as `remote`. The line's task is one of `tasks`. Safe to
-/// drop.
+/// Connects to the relay at `address`, unless there is a proxy, which finds it by its name; QUIC knows it as
+/// `remote`. The line's task is one of `tasks`. Safe to drop.
 ///
 /// # Errors
 ///
 /// [`CarryError`].
 pub(super) async fn line(
     peer: &Peer,
+    address: SocketAddr,
     remote: SocketAddr,
     tasks: &Tasks,
 ) -> Result<Line, CarryError> {
-    match timeout(PATIENCE, carrier(peer, remote)).await {
+    match timeout(PATIENCE, carrier(peer, address)).await {
         Ok(carrier) => Ok(Line::new(carrier?, remote, tasks)),
         Err(_) => Err(CarryError::Silent),
     }
 }
 
-async fn carrier(peer: &Peer, remote: SocketAddr) -> Result<Carrier, CarryError> {
+async fn carrier(peer: &Peer, address: SocketAddr) -> Result<Carrier, CarryError> {
     let name = ServerName::try_from(peer.server_name().to_owned());
     let name = name.map_err(|_| CarryError::Name)?;
     let tcp = match &peer.proxy {
         Some(proxy) => connect::through(proxy, peer.server_name(), peer.port).await?,
-        None => TcpStream::connect(remote).await.map_err(CarryError::Tcp)?,
+        None => TcpStream::connect(address).await.map_err(CarryError::Tcp)?,
     };
     let connector = TlsConnector::from(peer.tls()?.carrier);
     let stream = connector

@@ -13,6 +13,7 @@ use adit_shared::quic::tuning::Window;
 use adit_shared::quic::{Connection, Lost, Transport};
 use adit_shared::task::Tasks;
 use adit_shared::wire::code::Close;
+use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
@@ -47,8 +48,8 @@ impl Way {
     }
 }
 
-/// Dials every address of the relay in turn until one answers. UDP and TCP are tried at once, but
-/// UDP `head_start` earlier. Safe to drop.
+/// Dials the addresses of the relay, each a little after the one before, until one answers. UDP and TCP
+/// are tried at once, but UDP `head_start` earlier. Safe to drop.
 ///
 /// # Errors
 ///
@@ -68,25 +69,16 @@ pub(super) async fn dial(
         Err(_) if peer.proxy.is_some() && peer.transport != TransportChoice::Udp => vec![None],
         Err(error) => return Err(DialError::Resolve(peer.host.clone(), error)),
     };
-    let udp = async {
-        let mut last = DialError::NoAddress(peer.host.clone());
-        for address in addresses.iter().flatten() {
-            match over_udp(peer, *address, window).await {
-                Err(error) if !error.is_final() => last = error,
-                settled => return settled,
-            }
-        }
-        Err(last)
+    let none = || DialError::NoAddress(peer.host.clone());
+    let udp = {
+        let addresses = stream::iter(addresses.iter().flatten().copied());
+        let attempt = |address| over_udp(peer, address, window);
+        first(addresses, attempt, none())
     };
-    let tcp = async {
-        let mut last = DialError::NoAddress(peer.host.clone());
-        for address in &addresses {
-            match over_tcp(peer, *address, window, tasks).await {
-                Err(error) if !error.is_final() => last = error,
-                settled => return settled,
-            }
-        }
-        Err(last)
+    let tcp = {
+        let addresses = stream::iter(addresses.iter().copied());
+        let attempt = |address| over_tcp(peer, address, window, tasks);
+        first(addresses, attempt, none())
     };
     either(peer.transport, head_start, udp, tcp).await
 }
@@ -131,6 +123,43 @@ pub(super) async fn either<T>(
     })
 }
 
+/// How the first `attempt` succeeds that is made with one of `addresses`. Each begins a little after the one
+/// before (RFC 8305), or as soon as that has failed. Safe to drop.
+///
+/// # Errors
+///
+/// [`DialError`] of the attempt that failed last, or of one that is final, or `none` without an address.
+pub(super) async fn first<A, T, F: Future<Output = Result<T, DialError>>>(
+    addresses: impl Stream<Item = A>,
+    attempt: impl Fn(A) -> F,
+    none: DialError,
+) -> Result<T, DialError> {
+    let mut addresses = pin!(addresses.fuse());
+    let mut attempts: FuturesUnordered<F> = FuturesUnordered::new();
+    let mut last = none;
+    loop {
+        let pause = if attempts.is_empty() {
+            Duration::ZERO
+        } else {
+            APART
+        };
+        let are_more = !addresses.is_done();
+        let next = async {
+            sleep(pause).await;
+            addresses.next().await
+        };
+        tokio::select! {
+            biased;
+            Some(ended) = attempts.next() => match ended {
+                Err(error) if !error.is_final() => last = error,
+                settled => return settled,
+            },
+            address = next, if are_more => attempts.extend(address.map(&attempt)),
+            else => return Err(last),
+        }
+    }
+}
+
 pub(super) async fn over_udp(
     peer: &Peer,
     address: SocketAddr,
@@ -157,7 +186,7 @@ pub(super) async fn over_tcp(
     tasks: &Tasks,
 ) -> Result<Dialled, DialError> {
     let remote = address.unwrap_or_else(|| nowhere(peer));
-    let line = carry::line(peer, remote, tasks).await?;
+    let line = carry::line(peer, remote, remote, tasks).await?;
     let dialer = Dialer::over(&line, remote)?
         .with_window(window)
         .with_congestion(peer.congestion);
@@ -293,7 +322,59 @@ fn hint(by_name: bool) -> &'static str {
 
 /// How long one address may take to answer.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How much later than the one before an address is tried.
+const APART: Duration = Duration::from_millis(300);
 /// How long UDP is tried alone, in the spirit of RFC 8305: a few round trips on most ways.
 pub(super) const HEAD_START: Duration = Duration::from_millis(300);
 /// Of the block of addresses that lead nowhere (RFC 6666).
 const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn dial(address: &str) -> Result<&str, DialError> {
+        match address {
+            "dead" => pending().await,
+            "closed" => Err(DialError::Start(address.into())),
+            "busy" => Err(DialError::Refused(address.into())),
+            alive => Ok(alive),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_says_nothing_keeps_none_from_another() {
+        let began = Instant::now();
+        let none = || DialError::NoAddress("relay".into());
+        let addresses = stream::iter(["dead", "closed", "dead", "::1", "dead"]);
+        let found = first(addresses, dial, none()).await;
+        assert_eq!(found.unwrap(), "::1");
+        assert!(began.elapsed() <= APART * 4, "{:?}", began.elapsed());
+        // Names may be found later than the address that is known.
+        let late = stream::once(async {
+            sleep(ATTEMPT).await;
+            "::1"
+        });
+        let addresses = stream::iter(["closed"]).chain(late);
+        assert_eq!(first(addresses, dial, none()).await.unwrap(), "::1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_failure_is_told_and_a_refusal_ends_it() {
+        let none = || DialError::NoAddress("relay".into());
+        let error = first(stream::iter([""; 0]), dial, none())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, DialError::NoAddress(_)));
+        let addresses = stream::iter(["closed", "closed"]);
+        let error = first(addresses, dial, none()).await.unwrap_err();
+        assert!(matches!(error, DialError::Start(_)));
+        let addresses = stream::iter(["dead", "busy", "::1"]);
+        let error = first(addresses, dial, none()).await.unwrap_err();
+        assert!(matches!(error, DialError::Refused(_)));
+    }
+}

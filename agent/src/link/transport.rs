@@ -5,12 +5,14 @@
 //! there when it works. When the way in use is dead, both are tried, UDP first.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use adit_shared::quic::Transport as Kind;
 use adit_shared::quic::carrier::Line;
 use adit_shared::quic::endpoint::Dialer;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
@@ -127,25 +129,33 @@ impl<'a> Transport<'a> {
         self.climb = Instant::now();
     }
 
-    /// Looks for any way. Safe to drop.
+    /// Looks for any way: at the address in use, and at all others that the relay's name has by now. Safe to
+    /// drop.
     ///
     /// # Errors
     ///
     /// [`DialError`] when there is none.
     pub(super) async fn find(&mut self) -> Result<Found, DialError> {
-        let udp = async {
-            let remote = self.way.remote;
-            let remote = remote.ok_or_else(|| DialError::NoAddress(self.peer.host.clone()))?;
-            let dialled = dial::over_udp(self.peer, remote, self.agent.config.window).await;
-            dialled.map(|dialled| Found::Udp(Box::new(dialled)))
+        let (peer, agent, remote) = (self.peer, self.agent, self.way.remote);
+        let none = || DialError::NoAddress(peer.host.clone());
+        let attempt = |address| async move {
+            let dialled = dial::over_udp(peer, address, agent.config.window).await?;
+            Ok(Found::Udp(Box::new(dialled)))
         };
-        let tcp = async {
-            let remote = self.way.remote;
-            let remote = remote.unwrap_or_else(|| dial::nowhere(self.peer));
-            let line = carry::line(self.peer, remote, &self.agent.tasks).await?;
+        let udp = dial::first(addresses(peer, remote), attempt, none());
+        let known = remote.unwrap_or_else(|| dial::nowhere(peer));
+        let attempt = |address| async move {
+            let line = carry::line(peer, address, known, &agent.tasks).await?;
             Ok(Found::Tcp(line))
         };
-        dial::either(self.peer.transport, dial::HEAD_START, udp, tcp).await
+        let tcp = async {
+            // A proxy finds the relay by its name.
+            if peer.proxy.is_some() {
+                return attempt(known).await;
+            }
+            dial::first(addresses(peer, remote), attempt, none()).await
+        };
+        dial::either(peer.transport, dial::HEAD_START, udp, tcp).await
     }
 
     /// Goes the way that was found. Gives back the connection that has shown it, if one has.
@@ -214,8 +224,47 @@ impl<'a> Transport<'a> {
     }
 }
 
+/// The address in use, and those that the relay's name has, as soon as they are found out: that may take long
+/// in a network that is in trouble, and the relay may have moved.
+fn addresses(peer: &Peer, remote: Option<SocketAddr>) -> impl Stream<Item = SocketAddr> {
+    let others = stream::once(async move {
+        let found = peer.addresses().await.unwrap_or_else(|error| {
+            debug!(%error, "the relay's name is not found now");
+            Vec::new()
+        });
+        stream::iter(
+            found
+                .into_iter()
+                .filter(move |found| Some(*found) != remote),
+        )
+    });
+    stream::iter(remote).chain(others.flatten())
+}
+
 /// From the change to TCP to the first try of UDP, and between tries at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LAST_PAUSE: Duration = Duration::from_secs(300);
 /// UDP that works for as long is there to stay.
 const SETTLED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use adit_shared::quic::tls::Trust;
+
+    use super::*;
+
+    /// Only the address in use was tried, for as long as the session lived.
+    #[tokio::test]
+    async fn all_addresses_of_the_relay_are_looked_for_the_one_in_use_first() {
+        let pin = format!("sha256:{}", "00".repeat(32)).parse().unwrap();
+        let peer = Peer::new("localhost".into(), 443, Some(&Trust::Pin(pin))).unwrap();
+        let old = Some(([192, 0, 2, 1], 443).into());
+        let found: Vec<_> = addresses(&peer, old).collect().await;
+        assert_eq!(found.first(), old.as_ref());
+        assert!(found.len() > 1, "those that it has now: {found:?}");
+        assert!(found[1..].iter().all(|found| found.ip().is_loopback()));
+        let found: Vec<_> = addresses(&peer, Some(found[1])).collect().await;
+        let again = found.iter().filter(|address| **address == found[0]);
+        assert_eq!(again.count(), 1, "{found:?}");
+    }
+}
