@@ -2,6 +2,7 @@
 //! when it was lost.
 
 mod carry;
+mod clocks;
 mod connect;
 mod dial;
 mod hook;
@@ -12,6 +13,7 @@ mod progress;
 mod pulse;
 mod redial;
 mod register;
+mod rest;
 mod serve;
 mod session;
 mod simulate;
@@ -23,7 +25,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adit_shared::backoff::Backoff;
 use adit_shared::identity::{Identity, IdentityError};
 use adit_shared::quic::carrier::Line;
 use adit_shared::quic::endpoint::Dialer;
@@ -36,12 +37,14 @@ use adit_shared::wire::code::Close;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{Span, debug};
 
 use self::dial::{DialError, Dialled};
 pub use self::peer::Peer;
 use self::register::{Coming, RegisterError, Registered};
+use self::rest::Rest;
 use self::session::End;
 use self::simulate::Simulator;
 use crate::config::{Config, RelayAddress};
@@ -123,6 +126,8 @@ struct Agent {
     /// What fails on purpose.
     simulator: Option<Arc<Simulator>>,
     tasks: Tasks,
+    /// Says that a session which this relay had begun to drain has ended: the relay may be back soon.
+    left: Arc<Notify>,
 }
 
 /// Serves the tunnels of `config` until `tasks` are stopped or going on makes no sense.
@@ -182,6 +187,7 @@ async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Res
         upstreams: upstreams?.into(),
         status,
         tasks,
+        left: Arc::default(),
     });
     let watch = agent.clone();
     agent
@@ -198,6 +204,7 @@ async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Res
         let one = Arc::new(Agent {
             status: name.map_or_else(|| agent.status.clone(), |name| agent.status.of(&name)),
             config,
+            left: Arc::default(),
             ..Agent::clone(&agent)
         });
         stays.push(async move {
@@ -236,19 +243,17 @@ impl Agent {
 
     /// One session after the other.
     async fn stay(self: &Arc<Self>, peer: &Peer) -> Stop {
-        let (mut soon, mut later) = (
-            Backoff::new(FIRST_RETRY, BRISK_RETRY),
-            Backoff::new(BRISK_RETRY, LAST_RETRY),
-        );
-        // Since when there is no session.
-        let mut away = Instant::now();
+        let mut rest = Rest::new(self.left.clone());
         // Until a first session was welcomed, a refused claim is the user's to mend.
         let mut welcomed = false;
         let mut next = None;
         loop {
             let registered = match next.take() {
                 Some(registered) => Some(Ok(registered)),
-                None => self.or_stopped(self.connect(peer, welcomed, away)).await,
+                None => {
+                    self.or_stopped(self.connect(peer, welcomed, &mut rest))
+                        .await
+                }
             };
             let mut outage = None;
             let reason = match registered {
@@ -260,9 +265,7 @@ impl Agent {
                     (end, outage) = self.session(peer, registered).await;
                     // A relay that lets us in and drops us at once is not to be hammered.
                     if since.elapsed() > SETTLED {
-                        soon.reset();
-                        later.reset();
-                        away = Instant::now();
+                        rest.begin_anew();
                     }
                     match end {
                         End::Stopped => return Stop::Asked,
@@ -293,18 +296,19 @@ impl Agent {
             if self.config.once && !welcomed {
                 return Stop::Unreachable(reason);
             }
-            let delay = if let Some(outage) = outage {
-                outage
-            } else if away.elapsed() < BRISK {
-                soon.next_delay()
-            } else {
-                later.next_delay()
-            };
+            let delay = outage.unwrap_or_else(|| rest.delay());
             self.status.emit(Event::Offline {
                 reason,
                 retry_in: Some(delay),
             });
-            if self.or_stopped(tokio::time::sleep(delay)).await.is_none() {
+            let waited = async {
+                match outage {
+                    // News of the real network do not end it.
+                    Some(outage) => tokio::time::sleep(outage).await,
+                    None => rest.wait(delay).await,
+                }
+            };
+            if self.or_stopped(waited).await.is_none() {
                 return Stop::Asked;
             }
         }
@@ -331,15 +335,15 @@ impl Agent {
         (session.await, Some(lasts))
     }
 
-    /// A session with the relay, which was lost at `away`.
+    /// A session with the relay.
     async fn connect(
         &self,
         peer: &Peer,
         again: bool,
-        away: Instant,
+        rest: &mut Rest,
     ) -> Result<Registered, RegisterError> {
-        let dialled = if again && away.elapsed() < BRISK {
-            let dialled = redial::redial(peer, self.config.window, &self.tasks).await;
+        let dialled = if again {
+            let dialled = redial::redial(peer, self.config.window, &self.tasks, rest).await;
             dialled.map_err(RegisterError::from)?
         } else {
             self.dial(peer).await?
@@ -414,13 +418,6 @@ async fn watch_stalls(agent: &Agent) {
     }
 }
 
-/// For how long after a loss the relay is expected back any moment: a restart takes less. Two thousand
-/// agents try some five thousand times a second then, which costs a relay a fraction of a processor.
-const BRISK: Duration = Duration::from_secs(10);
-/// Waits between tries to reach the relay, the first of which is at once: in that time, and later.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-const BRISK_RETRY: Duration = Duration::from_millis(500);
-const LAST_RETRY: Duration = Duration::from_secs(15);
 /// How long the disk may take to what is remembered of webhooks, at the end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 /// A session that lasts this long has worked.

@@ -14,16 +14,18 @@ use adit_shared::backoff::Backoff;
 use adit_shared::quic::endpoint::Dialer;
 use adit_shared::quic::{Connection, Transport as Kind};
 use adit_shared::wire::datagram::Datagram;
-use tokio::time::sleep;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::dial::Way;
 use super::peer::Peer;
 use super::pulse::{Pulse, Seen, Sign};
 use super::register::{Coming, RegisterError, Registered};
+use super::rest::LAST_RETRY;
 use super::session::Open;
 use super::transport::{Transport, Turn};
-use super::watch::Watch;
+use super::watch::{Change, Watch};
 use super::{Agent, register};
 use crate::status::Event;
 
@@ -59,19 +61,21 @@ impl Path<'_> {
         loop {
             let sign = tokio::select! {
                 biased;
-                (before, now) = watch.changed() => match transport.kind() {
-                    Kind::Udp => {
-                        moved = self.follow(before, now).or(moved);
-                        beat.pulse.suspect(clock());
-                        continue;
+                change = watch.changed() => {
+                    beat.pulse.suspect(clock());
+                    match change {
+                        Change::Moved { before, now } if transport.kind() == Kind::Udp => {
+                            moved = self.follow(before, now).or(moved);
+                            continue;
+                        }
+                        // TCP stays at the old address, so it leads nowhere.
+                        Change::Moved { .. } => {
+                            transport.hurry();
+                            Sign::Silent
+                        }
+                        Change::Other => continue,
                     }
-                    // TCP stays at the old address, so it leads nowhere.
-                    Kind::Tcp => {
-                        transport.hurry();
-                        beat.pulse.suspect(clock());
-                        Sign::Silent
-                    }
-                },
+                }
                 turn = transport.turn() => match turn {
                     Turn::Moved => {
                         beat.pulse.suspect(clock());
@@ -127,7 +131,7 @@ impl Path<'_> {
     fn follow(&self, before: IpAddr, now: IpAddr) -> Option<Move> {
         let port = || self.dialer.local().map_or(0, |local| local.port());
         let from = SocketAddr::new(before, port());
-        if let Err(error) = self.dialer.rebind() {
+        if let Err(error) = self.dialer.rebind_elsewhere() {
             warn!(%error, "cannot move to the new address; the old socket stays");
             return None;
         }
@@ -143,17 +147,21 @@ impl Path<'_> {
         transport: &mut Transport<'_>,
     ) -> Proof {
         self.note(transport);
-        let mut other = pin!(self.find_other(transport));
+        let stirred = Notify::new();
+        let mut other = pin!(self.find_other(transport, &stirred));
         loop {
             tokio::select! {
                 biased;
                 registered = other.as_mut() => return Proof::Other(Box::new(registered)),
-                (before, now) = watch.changed(), if !self.is_superseded() => {
+                change = watch.changed(), if !self.is_superseded() => {
                     // TCP stays at the old address; what is looked for begins at the new one.
-                    if !self.over_tcp.load(Ordering::Relaxed) {
+                    if let Change::Moved { before, now } = change
+                        && !self.over_tcp.load(Ordering::Relaxed)
+                    {
                         *moved = self.follow(before, now).or(*moved);
                     }
                     beat.pulse.suspect(clock());
+                    stirred.notify_one();
                 }
                 sign = beat.next() => match sign {
                     // What is known to the relay as the session is the session.
@@ -166,15 +174,21 @@ impl Path<'_> {
         }
     }
 
-    /// Another way: for the session itself, if the relay still has it, or else for a new one.
-    async fn find_other(&self, transport: &mut Transport<'_>) -> Result<Registered, RegisterError> {
+    /// Another way: for the session itself, if the relay still has it, or else for a new one. It is looked
+    /// for at once when the network has `stirred`.
+    async fn find_other(
+        &self,
+        transport: &mut Transport<'_>,
+        stirred: &Notify,
+    ) -> Result<Registered, RegisterError> {
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         let found = loop {
             match transport.find().await {
                 Ok(found) => break found,
                 Err(error) => debug!(%error, "no other way to the relay yet"),
             }
-            sleep(backoff.next_delay()).await;
+            // Woken early or not, it tries again.
+            let _ = timeout(backoff.next_delay(), stirred.notified()).await;
         };
         // The relay is there, and lets us in this way: so may the old connection come, if the relay
         // still has it. Nothing is lost then. It has a moment to say so.
@@ -192,7 +206,7 @@ impl Path<'_> {
                 Ok(dialled) => next = Some(dialled),
                 Err(error) => {
                     debug!(%error, "no way to the relay after all");
-                    sleep(backoff.next_delay()).await;
+                    let _ = timeout(backoff.next_delay(), stirred.notified()).await;
                 }
             }
         };
@@ -285,6 +299,5 @@ fn clock() -> Instant {
 const MOMENT: Duration = Duration::from_millis(300);
 /// And at the most: over TCP it is not known how far away the relay is.
 const LONG_MOMENT: Duration = Duration::from_secs(3);
-/// Waits between tries to find another way.
+/// The first wait between tries to find another way.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(15);

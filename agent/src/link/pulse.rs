@@ -10,6 +10,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::clocks::Clocks;
+
 /// What one session hears.
 #[derive(Debug)]
 pub(super) struct Pulse {
@@ -27,7 +29,7 @@ pub(super) struct Pulse {
     /// How long knocks may stay unanswered before the way is in doubt.
     patience: Duration,
     told: Told,
-    clocks: (Instant, SystemTime),
+    clocks: Clocks,
 }
 
 /// Knocks without an answer.
@@ -97,7 +99,7 @@ impl Pulse {
             paid: now.checked_sub(BURST * EACH).unwrap_or(now),
             patience: PATIENCE,
             told: Told::Nothing,
-            clocks: (now, wall),
+            clocks: Clocks::new(now, wall),
         }
     }
 
@@ -111,7 +113,7 @@ impl Pulse {
 
     /// Decides.
     pub(super) fn look(&mut self, now: Instant, wall: SystemTime, seen: Seen) -> Verdict {
-        if self.has_slept(now, wall) {
+        if self.clocks.has_slept(now, wall) {
             self.suspect(now);
         }
         if std::mem::replace(&mut self.exchanges, seen.exchanges) != seen.exchanges || seen.open {
@@ -186,14 +188,6 @@ impl Pulse {
     fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) < FRESH
     }
-
-    /// Whether the machine slept since the last look: the clock of the day went on, the other one not.
-    fn has_slept(&mut self, now: Instant, wall: SystemTime) -> bool {
-        let (before, wall_before) = std::mem::replace(&mut self.clocks, (now, wall));
-        let awake = now.saturating_duration_since(before);
-        let passed = wall.duration_since(wall_before).unwrap_or_default();
-        passed > awake + SLEEP
-    }
 }
 
 impl Told {
@@ -225,8 +219,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// A knock this old is due again.
 const OVERDUE: Duration = Duration::from_secs(60);
-/// Clocks that run apart by more than this were not running both.
-const SLEEP: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -365,6 +365,7 @@ impl Leaving {
         self.connection.close(Close::Goodbye, "");
         self.exchanges.give_up(agent);
         drop((self.sender, self.receiver));
+        agent.left.notify_one();
     }
 
     /// A newer session has taken over: what is in flight goes on for as long as this one shows any
