@@ -8,6 +8,7 @@ use adit_shared::body::recv::{BodyError, FromStream, declared_length};
 use adit_shared::body::send::{self, SendError};
 use adit_shared::chunks::SMALL;
 use adit_shared::pump::{QuicSource, Watched};
+use adit_shared::quic::tuning::IDLE;
 use adit_shared::quic::{Connection, RecvStream, SendStream, WriteError};
 use adit_shared::stall::Account;
 use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
@@ -498,7 +499,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// How long the relay may take to a whole request head.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long the relay may take to a whole request head: as long as a silent way is taken for alive. A later
+/// stream opens those before it, so a cut may have swallowed the head, which comes when the way is well again.
+const HEAD: Duration = IDLE;
 /// How long the end of an exchange may take to arrive while the agent stops.
 const ARRIVAL: Duration = Duration::from_secs(1);
