@@ -2,6 +2,7 @@
 //!
 //! - `GET /small/ID`: a short body;
 //! - `GET /down/ID/LEN`: LEN bytes;
+//! - `GET /slow/ID/LEN`: the same, a KiB at a time and of a length that is not told;
 //! - `GET /flow/ID`: bytes until all is told to end;
 //! - `GET /events`: an event every 20 ms until then;
 //! - `GET /socket` with `Upgrade`: says everything back;
@@ -95,6 +96,18 @@ pub(super) async fn answer(ledger: Arc<Ledger>, mut request: Request<Incoming>) 
                 .header("content-length", len)
                 .body(body)
                 .unwrap();
+        }
+        ("slow", [id, len]) => {
+            let pieces = unfold((Words::new(*id), *len), move |(mut words, left)| {
+                let pace = ledger.pace;
+                async move {
+                    tokio::time::sleep(pace).await;
+                    let some = left.min(LITTLE as u64);
+                    let piece = (some > 0).then(|| words.take(some as usize));
+                    piece.map(|piece| (Ok(Frame::data(piece)), (words, left - some)))
+                }
+            });
+            StreamBody::new(pieces).boxed_unsync()
         }
         ("flow", [id]) => {
             let (id, words) = (*id, Words::new(*id));

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use adit_shared::task::Tasks;
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tracing::Span;
 
@@ -47,6 +48,38 @@ impl Door {
     pub async fn download(&self, id: u64, len: u64) -> Outcome {
         let request = self.request(Method::GET, &format!("/down/{id}/{len}"), none());
         self.bytes(request, id, len).await
+    }
+
+    /// A download of `len` bytes that come slowly, and do not say how many they are.
+    pub async fn slow(&self, id: u64, len: u64) -> Outcome {
+        let request = self.request(Method::GET, &format!("/slow/{id}/{len}"), none());
+        self.bytes(request, id, len).await
+    }
+
+    /// A switched protocol: so many messages, each sent when the one before has come back.
+    pub async fn socket(&self, id: u64, messages: u64) -> Outcome {
+        let mut request = self.request(Method::GET, "/socket", none());
+        let fields = request.headers_mut();
+        fields.insert("connection", HeaderValue::from_static("upgrade"));
+        fields.insert("upgrade", HeaderValue::from_static("echo"));
+        let Ok((response, _connection)) = self.send(request).await else {
+            return Outcome::Cut;
+        };
+        if response.status() != 101 {
+            return refused(&response);
+        }
+        let upgraded = hyper::upgrade::on(response).await.unwrap();
+        let mut stream = TokioIo::new(upgraded);
+        let (mut words, mut heard) = (Words::new(id), Words::new(id));
+        let mut piece = vec![0; 100];
+        for _ in 0..messages {
+            let said = stream.write_all(&words.take(piece.len())).await;
+            if said.is_err() || stream.read_exact(&mut piece).await.is_err() {
+                return Outcome::Cut;
+            }
+            assert!(heard.check(&piece), "a socket says what was said");
+        }
+        Outcome::Whole
     }
 
     /// A POST of `len` bytes that must never come twice.
@@ -93,12 +126,10 @@ impl Door {
         let Ok((response, _connection)) = self.send(request).await else {
             return Outcome::Cut;
         };
-        let (head, mut body) = response.into_parts();
-        if head.status != 200 {
-            let code = head.headers.get("adit-error");
-            let code = code.map_or("", |code| code.to_str().unwrap());
-            return Outcome::Refused(head.status.as_u16(), code.to_owned());
+        if response.status() != 200 {
+            return refused(&response);
         }
+        let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             match frame {
                 Ok(frame) => each(frame.data_ref().map_or(&[], |data| data)),
@@ -138,6 +169,12 @@ impl Door {
             .body(body)
             .unwrap()
     }
+}
+
+fn refused(response: &Response<Incoming>) -> Outcome {
+    let code = response.headers().get("adit-error");
+    let code = code.map_or("", |code| code.to_str().unwrap());
+    Outcome::Refused(response.status().as_u16(), code.to_owned())
 }
 
 /// No body.

@@ -44,6 +44,25 @@ impl Faults {
         Self { cut: true, ..self }
     }
 
+    /// This and `other` at once, on a way of this delay and rate.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        let either = |one: f64, other: f64| 1.0 - (1.0 - one) * (1.0 - other);
+        Self {
+            loss: either(self.loss, other.loss),
+            reorder: either(self.reorder, other.reorder),
+            duplicate: either(self.duplicate, other.duplicate),
+            cut: self.cut || other.cut,
+            cut_to_relay: self.cut_to_relay || other.cut_to_relay,
+            cut_to_agent: self.cut_to_agent || other.cut_to_agent,
+            max_datagram: match (self.max_datagram, other.max_datagram) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+            ..self
+        }
+    }
+
     /// Whether a message that needs an answer cannot have one.
     pub fn is_dark(&self) -> bool {
         self.cut || self.cut_to_relay || self.cut_to_agent

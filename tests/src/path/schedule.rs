@@ -1,4 +1,4 @@
-//! Faults one after the other, drawn from a seed.
+//! Faults one after the other, or over one another, drawn from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -51,6 +51,43 @@ impl Schedule {
                 steps.push((at, Step::Set(usual)));
             }
         }
+        Self { seed, steps }
+    }
+
+    /// Up to `most` faults that begin within `span` and may last beyond the next, and a good way at the end:
+    /// a change of address during a cut, one cut during another, loss through both. A cut may last for up
+    /// to `longest`.
+    pub fn overlapping(seed: u64, most: u64, span: Duration, longest: Duration) -> Self {
+        let mut random = Random::new(seed);
+        let usual = Faults {
+            delay: Duration::from_millis(random.pick(&[0, 1, 5, 20, 50])),
+            ..Faults::default()
+        };
+        let (mut changes, mut bad) = (Vec::new(), Vec::new());
+        // Two at least, or there is nothing to overlap.
+        for _ in 0..2 + random.below(most.saturating_sub(1)) {
+            let at = span.mul_f64(random.share());
+            match fault(&mut random, usual) {
+                Step::Set(faults) => {
+                    let longest = if faults.is_dark() { longest } else { span };
+                    bad.push((at, at + longest.mul_f64(random.share()), faults));
+                }
+                change => changes.push((at, change)),
+            }
+        }
+        let ends = bad.iter().flat_map(|(from, to, _)| [*from, *to]);
+        let mut times: Vec<_> = ends.chain([Duration::ZERO]).collect();
+        times.sort_unstable();
+        times.dedup();
+        let sets = times.into_iter().map(|at| {
+            let now = bad
+                .iter()
+                .filter(|(from, to, _)| (*from..*to).contains(&at));
+            let all = now.fold(usual, |all, (.., faults)| all.and(faults));
+            (at, Step::Set(all))
+        });
+        let mut steps: Vec<_> = sets.chain(changes).collect();
+        steps.sort_by_key(|(at, _)| *at);
         Self { seed, steps }
     }
 
@@ -149,15 +186,41 @@ mod tests {
         assert_eq!(draw(7).to_string(), draw(7).to_string());
         assert_ne!(draw(7).to_string(), draw(8).to_string());
         for seed in 0..200 {
-            let schedule = draw(seed);
-            let steps = schedule.steps.iter().rev();
-            let last = steps.clone().find_map(|(_, step)| match step {
-                Step::Set(faults) => Some(faults),
-                Step::Rebind | Step::Move => None,
-            });
-            assert!(last.is_some_and(|faults| !faults.is_dark()), "{schedule}");
-            assert!(schedule.dark() <= schedule.length(), "{schedule}");
-            assert!(schedule.steps.is_sorted_by_key(|(at, _)| *at), "{schedule}");
+            ends_well(&draw(seed));
         }
+    }
+
+    #[test]
+    fn faults_of_one_schedule_overlap_and_end_well() {
+        let draw =
+            |seed| Schedule::overlapping(seed, 8, Duration::from_secs(5), Duration::from_secs(2));
+        assert_eq!(draw(7).to_string(), draw(7).to_string());
+        let mut in_the_dark = 0;
+        for seed in 0..200 {
+            let schedule = draw(seed);
+            ends_well(&schedule);
+            let mut is_dark = false;
+            for (_, step) in &schedule.steps {
+                match step {
+                    Step::Set(faults) => is_dark = faults.is_dark(),
+                    Step::Rebind | Step::Move => in_the_dark += u32::from(is_dark),
+                }
+            }
+        }
+        assert!(
+            in_the_dark > 20,
+            "{in_the_dark} changes of address in a cut"
+        );
+    }
+
+    fn ends_well(schedule: &Schedule) {
+        let steps = schedule.steps.iter().rev();
+        let last = steps.clone().find_map(|(_, step)| match step {
+            Step::Set(faults) => Some(faults),
+            Step::Rebind | Step::Move => None,
+        });
+        assert!(last.is_some_and(|faults| !faults.is_dark()), "{schedule}");
+        assert!(schedule.dark() <= schedule.length(), "{schedule}");
+        assert!(schedule.steps.is_sorted_by_key(|(at, _)| *at), "{schedule}");
     }
 }

@@ -23,19 +23,38 @@ use tokio::time::{Instant, sleep, timeout};
 
 #[tokio::test]
 async fn whatever_happens_nothing_comes_twice_and_nothing_is_cut_unseen() {
-    play(number("ADIT_SEED", 1), number("ADIT_SCHEDULES", 200)).await;
+    let (seed, schedules) = (number("ADIT_SEED", 1), number("ADIT_SCHEDULES", 200));
+    play(seed, schedules, Kind::Apart).await;
+}
+
+/// A change of address during a cut, a cut during another, all of it under loss.
+#[tokio::test]
+async fn whatever_happens_at_once_nothing_comes_twice_and_nothing_is_cut_unseen() {
+    let (seed, schedules) = (number("ADIT_SEED", 1), number("ADIT_SCHEDULES", 100));
+    play(seed, schedules, Kind::Overlapping).await;
 }
 
 /// A change of address before heavy loss: the session is superseded while requests are on their way.
 #[tokio::test]
 async fn what_is_on_its_way_on_a_session_that_was_succeeded_arrives() {
-    play(7539, 1).await;
+    play(7539, 1, Kind::Apart).await;
 }
 
 #[tokio::test]
 #[ignore = "takes long: make soak"]
 async fn whatever_happens_ten_thousand_times_nothing_comes_twice() {
-    play(number("ADIT_SEED", 1), number("ADIT_SCHEDULES", 10_000)).await;
+    let (seed, schedules) = (number("ADIT_SEED", 1), number("ADIT_SCHEDULES", 10_000));
+    play(seed, schedules, Kind::Apart).await;
+    play(seed, schedules, Kind::Overlapping).await;
+}
+
+/// How faults follow each other.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Each when the one before is over.
+    Apart,
+    /// As they come, and under more kinds of exchanges.
+    Overlapping,
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -44,7 +63,7 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 /// Plays the schedules of so many seeds, some at a time.
-async fn play(first: u64, count: u64) {
+async fn play(first: u64, count: u64, kind: Kind) {
     let began = std::time::Instant::now();
     let (mut tally, mut failed) = (Tally::default(), 0);
     let seeds: Vec<_> = (first..first + count).collect();
@@ -52,7 +71,7 @@ async fn play(first: u64, count: u64) {
         // Not yet under a clock that jumps: a relay's start waits for threads.
         let mut games = Vec::new();
         for &seed in batch {
-            games.push(Game::start(seed).await);
+            games.push(Game::start(seed, kind).await);
         }
         tokio::time::pause();
         let mut playing = JoinSet::new();
@@ -69,11 +88,15 @@ async fn play(first: u64, count: u64) {
         }
         tokio::time::resume();
     }
-    println!("{count} schedules in {:?}: {tally:?}", began.elapsed());
+    println!(
+        "{count} schedules, {kind:?}, in {:?}: {tally:?}",
+        began.elapsed()
+    );
     assert_eq!(failed, 0, "schedules failed; their seeds are above");
 }
 
-async fn tick() {
+/// Lets a clock that jumps jump by no more than a millisecond.
+pub(super) async fn tick() {
     loop {
         sleep(Duration::from_millis(1)).await;
     }
@@ -97,6 +120,7 @@ impl Tally {
 
 /// One schedule, and what it happens to.
 struct Game {
+    kind: Kind,
     schedule: Schedule,
     random: Random,
     world: World,
@@ -106,15 +130,19 @@ struct Game {
 }
 
 impl Game {
-    async fn start(seed: u64) -> Self {
+    async fn start(seed: u64, kind: Kind) -> Self {
         let mut random = Random::new(seed ^ 0x5eed);
         let longest = Duration::from_secs(random.pick(&[1, 3, 3, 10, 40]));
-        let schedule = Schedule::random(seed, 6, SPAN, longest);
+        let schedule = match kind {
+            Kind::Apart => Schedule::random(seed, 6, SPAN, longest),
+            Kind::Overlapping => Schedule::overlapping(seed, 8, SPAN, longest),
+        };
         let world = World::start().await;
         let path = Path::to(world.quic, seed).await;
         let mix = Mix::start(Duration::from_millis(10)).await;
         let agent = mix.agent(&world, &path).await;
         Self {
+            kind,
             schedule,
             random,
             world,
@@ -128,7 +156,7 @@ impl Game {
         let outcome = std::panic::AssertUnwindSafe(self.run());
         let ended = futures_util::FutureExt::catch_unwind(outcome).await;
         ended.unwrap_or_else(|panic| {
-            println!("failed: {}", self.schedule);
+            println!("failed, {:?}: {}", self.kind, self.schedule);
             std::panic::resume_unwind(panic)
         })
     }
@@ -139,8 +167,11 @@ impl Game {
         let mut posts = Vec::new();
         for id in 1..=REQUESTS {
             let wait = SPAN.mul_f64(self.random.share());
-            let kind = self.random.below(4);
-            if kind >= 2 {
+            let kind = self.random.below(match self.kind {
+                Kind::Apart => 4,
+                Kind::Overlapping => 6,
+            });
+            if matches!(kind, 2 | 3) {
                 posts.push(id);
             }
             let door = door.clone();
@@ -180,7 +211,10 @@ async fn ask(door: &Door, kind: u64, id: u64) -> Outcome {
         0 => door.small(id).await,
         1 => door.download(id, 60_000).await,
         2 => door.post(id, 700).await,
-        _ => door.post_in_pieces(id, 40_000).await,
+        3 => door.post_in_pieces(id, 40_000).await,
+        // Both last for about two seconds.
+        4 => door.slow(id, 200_000).await,
+        _ => door.socket(id, 40).await,
     }
 }
 
