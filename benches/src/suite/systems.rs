@@ -135,6 +135,17 @@ impl Relay {
         Self::launch(place, name, state, [any; 3], more).await
     }
 
+    /// The same, with one port for agents over UDP and over TCP.
+    pub(crate) async fn start_on_one_port(
+        place: &Place,
+        name: &str,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
+        let state = place.directory(name)?;
+        let port = free_port()?.to_string();
+        Self::launch(place, name, state, ["127.0.0.1:0", &port, &port], more).await
+    }
+
     /// Kills it, and starts it again on the same ports and state.
     pub(crate) async fn kill_and_start(
         self,

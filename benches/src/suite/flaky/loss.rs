@@ -1,6 +1,10 @@
-//! Downloads over a way that loses packets at random, with our own congestion control and with CUBIC.
+//! Transfers over a way that loses packets at random, with our own congestion control and with CUBIC, which
+//! take turns on one machine.
 
 use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::sleep;
 
 use super::Flaky;
 use super::field::{Field, far};
@@ -11,42 +15,96 @@ use crate::suite::transfer::Visitor;
 pub(super) async fn run(flaky: &mut Flaky) -> anyhow::Result<()> {
     // Both keep nearly all of a clean way, so there it takes several rounds to tell them apart.
     for (percent, least, rounds) in [(0, None, 3), (1, Some(60.0), 1), (5, Some(40.0), 1)] {
-        let (mut ours, mut cubic) = (Vec::new(), Vec::new());
-        for round in 0..rounds {
-            let name = format!("{percent}-{round}");
-            ours.push(share(flaky, &format!("bbr-{name}"), percent, &[]).await?);
-            let choice = ["--congestion", "cubic"];
-            cubic.push(share(flaky, &format!("cubic-{name}"), percent, &choice).await?);
+        for direction in [Direction::Down, Direction::Up] {
+            let (mut ours, mut cubic) = (Vec::new(), Vec::new());
+            for round in 0..rounds {
+                let name = format!("{}-{percent}-{round}", direction.name());
+                let bbr = format!("bbr-{name}");
+                ours.push(share(flaky, &bbr, direction, percent, &[]).await?);
+                let choice = ["--congestion", "cubic"];
+                let name = format!("cubic-{name}");
+                cubic.push(share(flaky, &name, direction, percent, &choice).await?);
+            }
+            let (ours, cubic) = (middle(ours), middle(cubic));
+            let target = least.map_or_else(
+                || "no less than CUBIC".to_owned(),
+                |least| format!("at least {least:.0} %"),
+            );
+            flaky.note(
+                &format!(
+                    "share of 200 Mbit/s, 40 ms, {}, with {percent} % lost",
+                    direction.name()
+                ),
+                &target,
+                &format!("{ours:.1} % (CUBIC {cubic:.1} %)"),
+                ours >= least.unwrap_or(cubic),
+            );
         }
-        let (ours, cubic) = (middle(ours), middle(cubic));
-        let target = least.map_or_else(
-            || "no less than CUBIC".to_owned(),
-            |least| format!("at least {least:.0} %"),
-        );
-        flaky.note(
-            &format!("share of 200 Mbit/s, 40 ms, with {percent} % lost"),
-            &target,
-            &format!("{ours:.1} % (CUBIC {cubic:.1} %)"),
-            ours >= least.unwrap_or(cubic),
-        );
     }
     Ok(())
 }
 
-/// What one download keeps of the way once it is under way, in per cent.
-async fn share(flaky: &Flaky, name: &str, lost: u8, more: &[&str]) -> anyhow::Result<f64> {
+#[derive(Clone, Copy)]
+enum Direction {
+    /// The agent sends.
+    Down,
+    /// The relay does.
+    Up,
+}
+
+impl Direction {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// What one transfer keeps of the way once it is under way, in per cent.
+async fn share(
+    flaky: &Flaky,
+    name: &str,
+    direction: Direction,
+    lost: u8,
+    more: &[&str],
+) -> anyhow::Result<f64> {
     let way = Way {
         loss: f64::from(lost) / 100.0,
         ..far(MBIT)
     };
     let field = Field::start_with(flaky, name, way, more).await?;
     let mut visitor = Visitor::of(&field.system).await?;
-    let tenths = visitor.sip(ENDLESS, SPAN).await?;
-    // Past the start.
-    let steady = &tenths[20..];
-    let bytes: u64 = steady.iter().sum();
-    let seconds = steady.len() as f64 / 10.0;
+    let bytes = match direction {
+        Direction::Down => {
+            let tenths = visitor.sip(ENDLESS, SPAN).await?;
+            tenths[20..].iter().sum()
+        }
+        Direction::Up => uploaded(&field, &mut visitor).await?,
+    };
+    let seconds = (SPAN - START).as_secs_f64();
     Ok(bytes as f64 * 8.0 / seconds / (MBIT * 1e6) * 100.0)
+}
+
+/// What comes of an upload after its start.
+async fn uploaded(field: &Field, visitor: &mut Visitor) -> anyhow::Result<u64> {
+    visitor.begin_upload(ENDLESS).await?;
+    let block = vec![b'x'; BLOCK];
+    let pour = async {
+        loop {
+            visitor.stream().write_all(&block).await?;
+        }
+    };
+    let measure = async {
+        sleep(START).await;
+        let before = field.sink.taken();
+        sleep(SPAN - START).await;
+        field.sink.taken() - before
+    };
+    tokio::select! {
+        bytes = measure => Ok(bytes),
+        ended = pour => ended,
+    }
 }
 
 fn middle(mut shares: Vec<f64>) -> f64 {
@@ -56,3 +114,6 @@ fn middle(mut shares: Vec<f64>) -> f64 {
 
 const MBIT: f64 = 200.0;
 const SPAN: Duration = Duration::from_secs(10);
+/// What the start takes is not counted.
+const START: Duration = Duration::from_secs(2);
+const BLOCK: usize = 64 << 10;

@@ -3,9 +3,10 @@
 //!
 //! - `field`: a relay and an agent, and a way between them that fails when told;
 //! - `lasting`: transfers that last, and when something came of them; `sink` sees that of uploads;
-//! - `changes`, `cuts`, `restarts`, `loss`, `beside`: what is measured.
+//! - `changes`, `cuts`, `restarts`, `loss`, `carrier`, `beside`: what is measured.
 
 mod beside;
+mod carrier;
 mod changes;
 mod cuts;
 mod field;
@@ -60,8 +61,8 @@ pub(crate) async fn run(only: &[String]) -> anyhow::Result<bool> {
     Ok(complete)
 }
 
-const PARTS: [&str; 8] = [
-    "requests", "stalls", "download", "cuts", "agent", "relay", "loss", "beside",
+const PARTS: [&str; 9] = [
+    "requests", "stalls", "download", "cuts", "agent", "relay", "loss", "carrier", "beside",
 ];
 
 /// A run.
@@ -82,6 +83,7 @@ impl Flaky {
             "agent" => restarts::agent(self).await,
             "relay" => restarts::relay(self).await,
             "loss" => loss::run(self).await,
+            "carrier" => carrier::run(self).await,
             _ => beside::run(self).await,
         }
     }

@@ -1,6 +1,8 @@
 //! What stands before the origin, and sees when something of an upload comes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,6 +17,7 @@ pub(super) struct Sink {
     pub address: SocketAddr,
     /// When something of an upload came.
     pub marks: Marks,
+    taken: Arc<AtomicU64>,
     _accepting: JoinSet<()>,
 }
 
@@ -23,8 +26,9 @@ impl Sink {
     pub(super) async fn before(origin: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, marks) = (listener.local_addr()?, Marks::default());
+        let taken = Arc::<AtomicU64>::default();
         let mut accepting = JoinSet::new();
-        let of = marks.clone();
+        let of = (marks.clone(), taken.clone());
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((agent, _)) = listener.accept().await {
@@ -40,12 +44,22 @@ impl Sink {
         Ok(Self {
             address,
             marks,
+            taken,
             _accepting: accepting,
         })
     }
+
+    /// How many bytes of uploads came so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, marks: Option<Marks>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    tell: Option<(Marks, Arc<AtomicU64>)>,
+) {
     let mut buffer = vec![0; 64 << 10];
     let mut is_upload = None;
     while let Ok(read) = from.read(&mut buffer).await {
@@ -53,8 +67,9 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, marks: Option<Mar
             return;
         }
         let is_upload = *is_upload.get_or_insert_with(|| buffer.starts_with(b"PUT "));
-        if let (true, Some(marks)) = (is_upload, &marks) {
+        if let (true, Some((marks, taken))) = (is_upload, &tell) {
             marks.mark();
+            taken.fetch_add(read as u64, Ordering::Relaxed);
         }
     }
 }
