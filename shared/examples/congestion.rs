@@ -81,6 +81,11 @@ fn paths() -> Vec<(String, Path, u64)> {
     let mut path = usual.clone();
     path.reorder = 0.01;
     paths.push(("the same, 1 % reordered".to_owned(), path, 10));
+    for millis in [2, 5, 10] {
+        let mut path = usual.clone();
+        path.burst = Some(Duration::from_millis(millis));
+        paths.push((format!("the same, in bursts of {millis} ms"), path, 10));
+    }
     for (megabits, millis, queue, seconds) in [
         (500.0, 80.0, 1.0, 10),
         (5.0, 40.0, 4.0, 20),

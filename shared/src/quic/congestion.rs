@@ -1,6 +1,7 @@
 //! Which congestion control connections have.
 
 mod bbr;
+mod bursts;
 mod delivery;
 mod kind;
 mod model;

@@ -71,6 +71,17 @@ fn a_clean_path_is_used_as_well_as_by_cubic_with_a_shorter_queue() {
     assert!(bbr.p99() * 2 < cubic.p99(), "{:?}", bbr.p99());
 }
 
+/// With a pipe's worth in flight there was nothing to send with between two bursts: a tenth was left unused.
+#[test]
+fn a_path_that_hands_packets_on_in_bursts_is_used_nearly_as_well_as_by_cubic() {
+    for millis in [2, 5, 10] {
+        let mut path = path(1.0, 0.0);
+        path.burst = Some(Duration::from_millis(millis));
+        let (ours, theirs) = (share(&alone(Bbr, path.clone())), share(&alone(Cubic, path)));
+        assert!(ours > theirs * 0.95, "{millis} ms: {ours} of {theirs}");
+    }
+}
+
 #[test]
 fn a_long_fat_path_fills_as_fast_as_with_cubic() {
     let path = Path::new(500.0, Duration::from_millis(80), 1.0);

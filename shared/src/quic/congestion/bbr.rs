@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use quinn_proto::RttEstimator;
 
+use super::bursts::Bursts;
 use super::delivery::{Deliveries, Sample};
 use super::model::{GRAIN, Model};
 use super::round::{Noise, Plateau, Round};
@@ -49,6 +50,7 @@ struct Bbr {
     /// How long the path is used before it is probed again.
     wait: Duration,
     deliveries: Deliveries,
+    bursts: Bursts,
     model: Model,
     smoothed: Duration,
     round: Round,
@@ -89,6 +91,7 @@ impl Bbr {
             is_crowded: false,
             wait: WAIT,
             deliveries: Deliveries::new(now),
+            bursts: Bursts::new(now),
             model: Model::new(now),
             smoothed: Duration::ZERO,
             round: Round::new(0),
@@ -104,7 +107,9 @@ impl Bbr {
             self.round.rate = self.round.rate.max(rate);
             self.model.arrived(rate, sample.is_idle);
         }
+        self.bursts.took(now, sample.acked, self.model.most());
         if sample.before >= self.round.began {
+            self.bursts.end_round();
             self.end_round(now, sample);
         }
         self.go_on(now, in_flight as f64);
@@ -222,10 +227,11 @@ impl Bbr {
     }
 
     /// What may be in flight in this phase. With room for late timers and for acknowledgements that
-    /// come in pairs, where the path is to stay full.
+    /// come in pairs or in bursts, where the path is to stay full.
     fn target(&self) -> f64 {
         let pipe = self.pipe();
-        let room = self.rate() * GRAIN.as_secs_f64() + 3.0 * self.mtu as f64;
+        let late = self.rate() * GRAIN.as_secs_f64() + 3.0 * self.mtu as f64;
+        let room = self.bursts.most().min(pipe).max(late);
         match self.phase {
             Phase::Startup => STARTUP_GAIN * pipe + room,
             Phase::Drain => DRAIN_GAIN * pipe,

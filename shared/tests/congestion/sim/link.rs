@@ -59,6 +59,10 @@ impl Link {
         if self.random.happens(self.path.reorder) {
             return Some(arrival + self.path.rtt / 8);
         }
+        if let Some(burst) = self.path.burst {
+            let bursts = arrival.as_nanos().div_ceil(burst.as_nanos());
+            arrival = burst * u32::try_from(bursts).unwrap();
+        }
         arrival = arrival.max(self.last);
         self.last = arrival;
         Some(arrival)

@@ -41,6 +41,8 @@ pub struct Path {
     pub loss: f64,
     /// The share of packets that others overtake.
     pub reorder: f64,
+    /// How much time's packets come at once, as over Wi-Fi or through a busy machine.
+    pub burst: Option<Duration>,
     /// When nothing gets through.
     pub cut: Option<(Duration, Duration)>,
     /// The largest datagram, in bytes.
@@ -58,6 +60,7 @@ impl Path {
             queue: (rate * rtt.as_secs_f64() * queue).max(15e3) as u64,
             loss: 0.0,
             reorder: 0.0,
+            burst: None,
             cut: None,
             mtu: 1452,
         }
