@@ -181,6 +181,7 @@ fn put(to: &mut String, name: &str, id: &str, data: &str) {
     to.push_str(&format!("event: {name}\ndata: {data}\n\n"));
 }
 
-const INTERVAL: Duration = Duration::from_secs(5);
+/// Between two times that how things stand is said, if nothing changes that.
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 /// Faster than anybody sees.
 const PACE: Duration = Duration::from_millis(50);

@@ -376,6 +376,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pause_is_told_before_the_next_status_is_due() {
+        let page = page().await;
+        let here = page.address.to_string();
+        let get = format!("GET /api/v1/events HTTP/1.1\r\nHost: {here}\r\n\r\n");
+        let mut lines = page.open(&get).await.lines();
+        let mut told = async |what: &str| loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            if line.starts_with("data: ") && line.contains(what) {
+                return;
+            }
+        };
+        told(r#""paused":false"#).await;
+        let since = tokio::time::Instant::now();
+        for paused in [true, false] {
+            page.capture.pause(paused);
+            told(&format!(r#""paused":{paused}"#)).await;
+        }
+        assert!(since.elapsed() < live::INTERVAL, "{:?}", since.elapsed());
+    }
+
+    #[tokio::test]
     async fn a_request_is_sent_again_as_it_was_or_edited() {
         let page = page().await;
         page.import("/hook?a=%2F").await;
