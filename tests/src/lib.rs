@@ -10,6 +10,7 @@
 pub mod corpus;
 pub mod http3;
 pub mod kept;
+pub mod knot;
 pub mod mix;
 pub mod origin;
 pub mod path;

@@ -2,7 +2,7 @@
 //! as unpleasant as they can be: half of all nonces are refused, it looks at challenges after a pause, and it
 //! forgets what it has verified.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use adit_shared::quic::tls::read_certificates;
@@ -23,6 +23,8 @@ pub struct Wish {
     pub reaches_https: bool,
     /// Whether it can reach the relay's port for requests without TLS.
     pub reaches_http: bool,
+    /// Which DNS server it asks; one of its own if there is none.
+    pub dns: Option<SocketAddr>,
     /// Whether it only takes accounts that it knows otherwise.
     pub binds: bool,
 }
@@ -33,6 +35,7 @@ impl Default for Wish {
             life: 3600,
             reaches_https: true,
             reaches_http: true,
+            dns: None,
             binds: false,
         }
     }
@@ -48,6 +51,8 @@ pub struct Pebble {
     pub http: u16,
     /// Where the relay must listen with TLS.
     pub https: u16,
+    /// Which DNS server it asks.
+    pub resolver: SocketAddr,
     management: u16,
     dns: u16,
     programs: [Program; 2],
@@ -67,6 +72,8 @@ impl Pebble {
         make_certificates(dir);
         let [http, https, wfe, management, dns, dns_management] = free_ports();
         let at = |port: u16| format!("127.0.0.1:{port}");
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, dns));
+        let resolver = wish.dns.unwrap_or(own);
         let config = json!({ "pebble": {
             "listenAddress": at(wfe),
             "managementListenAddress": at(management),
@@ -97,7 +104,7 @@ impl Pebble {
         command
             .arg("-config")
             .arg(&path)
-            .args(["-dnsserver", &at(dns)])
+            .args(["-dnsserver", &resolver.to_string()])
             .env("PEBBLE_WFE_NONCEREJECT", "50")
             .env("PEBBLE_AUTHZREUSE", "0")
             .env("PEBBLE_VA_SLEEPTIME", "2");
@@ -113,6 +120,7 @@ impl Pebble {
             http,
             https,
             management,
+            resolver,
             dns: dns_management,
             programs: [names, authority],
         }
@@ -158,8 +166,11 @@ impl Pebble {
     /// Has its DNS server lead this host to `address`, and not to 127.0.0.1 as all others.
     pub async fn lead(&self, host: &str, address: &str) {
         let body = json!({ "host": host, "addresses": [address] }).to_string();
-        let url = format!("http://127.0.0.1:{}/add-a", self.dns);
-        curl(&["--data", &body, &url]).await;
+        // Those that were added before stay otherwise.
+        for what in ["clear-a", "add-a"] {
+            let url = format!("http://127.0.0.1:{}/{what}", self.dns);
+            curl(&["--data", &body, &url]).await;
+        }
     }
 
     /// A program that sets DNS records, and notes in a file how it was called. To remove some takes it a second,
@@ -216,7 +227,7 @@ fn make_certificates(dir: &Path) {
 }
 
 /// Ports that were free a moment ago: pebble must be told the relay's, and cannot say its own.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let bound = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     bound.map(|listener| listener.local_addr().unwrap().port())
 }

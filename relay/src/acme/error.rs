@@ -9,6 +9,8 @@ use thiserror::Error;
 use super::challenge::Kind;
 use super::dns::DnsError;
 use super::http::HttpError;
+use super::lead::Astray;
+use super::timing::Cause;
 use crate::edge::tls::CertificateError;
 use crate::store::StoreError;
 use crate::store::seal::SealError;
@@ -48,6 +50,9 @@ pub enum AcmeError {
     /// It took too long.
     #[error("it did not come in {0:?}")]
     Late(Duration),
+    /// The authority was not asked, because DNS does not lead the host here.
+    #[error(transparent)]
+    Astray(#[from] Astray),
     /// A DNS record could not be set.
     #[error("cannot set a DNS record")]
     Dns(#[from] DnsError),
@@ -77,15 +82,16 @@ impl AcmeError {
         move |error| Self::Authority { doing, error }
     }
 
-    /// Whether the authority never took notice, so that it may be asked again soon.
-    pub(super) fn is_unreached(&self) -> bool {
+    /// What that means for the next order.
+    pub(super) fn cause(&self) -> Cause {
         match self {
+            Self::Astray(_) => Cause::Astray,
             Self::Authority {
                 error: instant_acme::Error::Other(error),
                 ..
-            } => error.is::<HttpError>(),
-            Self::Store(_) => true,
-            _ => false,
+            } if error.is::<HttpError>() => Cause::Unreached,
+            Self::Store(_) => Cause::Unreached,
+            _ => Cause::Refused,
         }
     }
 
@@ -117,11 +123,15 @@ impl AcmeError {
             Self::Unverified {
                 kind: Kind::Dns, ..
             } => "the TXT record was not seen: does it appear, and in time? see --acme-dns-wait",
+            Self::Astray(_) => {
+                "let an A, AAAA or CNAME record lead the host to the relay's domain; where something \
+                 stands before the relay, see --acme-resolver"
+            }
             Self::Dns(_) => "run the hook by hand, or look at the token's permissions",
             Self::Authority { .. } if self.is_rate_limit() => {
                 "the authority limits orders; a wildcard (--acme-dns-hook) needs but one"
             }
-            Self::Authority { .. } if self.is_unreached() => {
+            Self::Authority { .. } if self.cause() == Cause::Unreached => {
                 "this machine must reach the authority over HTTPS"
             }
             _ => "see docs/certificates.md",

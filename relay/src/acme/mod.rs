@@ -11,6 +11,7 @@ mod dns;
 mod error;
 mod http;
 mod keeper;
+mod lead;
 mod order;
 pub mod revoke;
 mod timing;
@@ -26,6 +27,7 @@ pub use self::dns::DnsError;
 pub use self::error::AcmeError;
 pub use self::http::HttpError;
 pub(crate) use self::keeper::Keeper;
+pub use self::lead::Astray;
 use crate::edge::tls::issued::Issued;
 
 /// Where to say that a host needs a certificate. Cheap to clone.

@@ -19,6 +19,7 @@ use super::certificate::{Certificate, identifier, purpose, seconds};
 use super::challenge::{Given, Kind};
 use super::dns::Dns;
 use super::http::Client;
+use super::lead::Lead;
 use super::{AcmeError, account};
 use crate::config::Acme as Config;
 use crate::edge::tls::issued::Issued;
@@ -54,6 +55,8 @@ pub(super) struct Orders {
     pub(super) seal: Seal,
     pub(super) issued: Arc<Issued>,
     pub(super) dns: Option<Dns>,
+    /// Looks whether DNS leads hosts here, unless it is not to.
+    pub(super) lead: Option<Lead>,
     /// How the authority can ask when it is not by DNS, best first.
     pub(super) kinds: Vec<Kind>,
     pub(super) account: Mutex<Option<Account>>,
@@ -69,9 +72,13 @@ impl Orders {
         failures: u32,
         old: Option<&CertificateDer<'static>>,
     ) -> Result<Certificate, AcmeError> {
-        if let Some(dns) = self.by_dns(names) {
-            dns.tidy().await;
+        match (self.by_dns(names), &self.lead) {
+            (Some(dns), _) => dns.tidy().await,
+            (None, Some(lead)) => lead.check(name).await?,
+            (None, None) => {}
         }
+        self.issued.orders.inc();
+        tracing::info!(name, directory = %self.config.directory, "certificate ordered");
         let work = self.attempt(names, failures, old);
         let result = match timeout(PATIENCE, work).await {
             Ok(result) => result,

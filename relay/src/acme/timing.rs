@@ -29,12 +29,24 @@ pub(super) fn ask_again(told: Option<Duration>) -> Duration {
     told.map_or(HOUR, |told| told.clamp(MINUTE, DAY))
 }
 
-/// How long to wait after this many failures. `is_unreached` when the authority never took notice;
-/// otherwise it counts them, and refuses after five within an hour.
-pub(super) fn retry(failures: u32, is_unreached: bool) -> Duration {
-    let (first, limit) = match is_unreached {
-        true => (Duration::from_secs(5), HOUR),
-        false => (10 * MINUTE, DAY),
+/// What an order failed by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// The authority, which counts it, and refuses after five within an hour.
+    Refused,
+    /// The way to the authority, which never took notice.
+    Unreached,
+    /// DNS, so that the authority was not asked.
+    Astray,
+}
+
+/// How long to wait after this many failures by one cause.
+pub(super) fn retry(failures: u32, cause: Cause) -> Duration {
+    let (first, limit) = match cause {
+        Cause::Refused => (10 * MINUTE, DAY),
+        Cause::Unreached => (Duration::from_secs(5), HOUR),
+        // Somebody is at it, and a look costs next to nothing.
+        Cause::Astray => (Duration::from_secs(10), 5 * MINUTE),
     };
     let doublings = failures.saturating_sub(1).min(20);
     let full = first.saturating_mul(1 << doublings).min(limit);
@@ -94,10 +106,11 @@ mod tests {
         let mut after = Duration::ZERO;
         let mut within_an_hour = 0;
         for failures in 1..20 {
-            after += retry(failures, false);
+            after += retry(failures, Cause::Refused);
             within_an_hour += u32::from(after < HOUR);
-            assert!(retry(failures, false) <= DAY.mul_f64(1.2));
-            assert!(retry(failures, true) <= HOUR.mul_f64(1.2));
+            assert!(retry(failures, Cause::Refused) <= DAY.mul_f64(1.2));
+            assert!(retry(failures, Cause::Unreached) <= HOUR.mul_f64(1.2));
+            assert!(retry(failures, Cause::Astray) <= 6 * MINUTE);
         }
         // The first order fails twice at most.
         assert!(2 + within_an_hour <= 5);

@@ -20,7 +20,7 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-pub use self::acme::Acme;
+pub use self::acme::{Acme, BadResolver, Resolver};
 pub use self::inbox::{Inbox, InboxState};
 pub use self::listen::Listen;
 pub use self::quantity::{Limit, Network, Size, Span};

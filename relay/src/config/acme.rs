@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::file::File;
 use super::{Certificate, ConfigError, Mode, span};
-use crate::args::{Listen, Serve};
+use crate::args::{Listen, Resolver, Serve};
 
 /// How certificates are ordered.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Acme {
     pub dns: Option<Dns>,
     /// How long it takes until such a record can be seen everywhere.
     pub dns_wait: Duration,
+    /// Who says whether DNS leads a host here.
+    pub resolver: Resolver,
 }
 
 /// An account that an authority knows otherwise.
@@ -40,6 +42,8 @@ pub enum Dns {
     Hook(PathBuf),
     /// At Cloudflare, with the token in this file.
     Cloudflare(PathBuf),
+    /// By signed updates, at the server in this file (RFC 2136).
+    Rfc2136(PathBuf),
 }
 
 /// What to show when no files are given: in public mode, what an authority issues.
@@ -75,12 +79,18 @@ pub(super) fn certificate(
     };
     let hook = path(&flags.acme_dns_hook, &file.acme_dns_hook);
     let cloudflare = path(&flags.acme_dns_cloudflare, &file.acme_dns_cloudflare);
-    let dns = match (hook, cloudflare) {
-        (Some(_), Some(_)) => return Err(ConfigError::TwoDns),
-        (hook, cloudflare) => hook
-            .map(Dns::Hook)
-            .or_else(|| cloudflare.map(Dns::Cloudflare)),
-    };
+    let rfc2136 = path(&flags.acme_dns_rfc2136, &file.acme_dns_rfc2136);
+    let mut ways = [
+        hook.map(Dns::Hook),
+        cloudflare.map(Dns::Cloudflare),
+        rfc2136.map(Dns::Rfc2136),
+    ]
+    .into_iter()
+    .flatten();
+    let dns = ways.next();
+    if ways.next().is_some() {
+        return Err(ConfigError::SeveralDns);
+    }
     let is_off = |typed: Option<Listen>, file: Option<Listen>| typed.or(file) == Some(Listen::Off);
     if dns.is_none() && is_off(typed.https, file.https) {
         return Err(ConfigError::Unreachable);
@@ -96,6 +106,10 @@ pub(super) fn certificate(
         binding,
         dns,
         dns_wait: span(flags.acme_dns_wait, file.acme_dns_wait).unwrap_or(DNS_WAIT),
+        resolver: flags
+            .acme_resolver
+            .or(file.acme_resolver)
+            .unwrap_or_default(),
     }))
 }
 

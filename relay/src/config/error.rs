@@ -56,9 +56,9 @@ pub enum ConfigError {
     /// One half of what binds an account.
     #[error("`{0}` is given without `{1}`")]
     HalfBinding(&'static str, &'static str),
-    /// Two ways to set DNS records.
-    #[error("`acme-dns-hook` and `acme-dns-cloudflare` are both given: choose one")]
-    TwoDns,
+    /// Several ways to set DNS records.
+    #[error("choose one of `acme-dns-hook`, `acme-dns-cloudflare` and `acme-dns-rfc2136`")]
+    SeveralDns,
     /// An authority has no way to ask.
     #[error(
         "a certificate authority cannot ask this relay anything with `https` off: let it listen, or \

@@ -13,7 +13,7 @@ use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, inbox, limits};
-use crate::args::{Format, Listen, Network, Span};
+use crate::args::{Format, Listen, Network, Resolver, Span};
 
 /// The file as typed.
 #[derive(Debug, Default, Deserialize)]
@@ -39,8 +39,11 @@ pub(super) struct File {
     pub(super) acme_eab_key: Option<PathBuf>,
     pub(super) acme_dns_hook: Option<PathBuf>,
     pub(super) acme_dns_cloudflare: Option<PathBuf>,
+    pub(super) acme_dns_rfc2136: Option<PathBuf>,
     #[serde(deserialize_with = "text")]
     pub(super) acme_dns_wait: Option<Span>,
+    #[serde(deserialize_with = "text")]
+    pub(super) acme_resolver: Option<Resolver>,
     pub(super) open: Option<Open>,
     #[serde(deserialize_with = "text")]
     pub(super) hold: Option<Span>,
@@ -78,6 +81,7 @@ impl File {
             &mut file.acme_eab_key,
             &mut file.acme_dns_hook,
             &mut file.acme_dns_cloudflare,
+            &mut file.acme_dns_rfc2136,
         ];
         for path in paths.into_iter().flatten() {
             *path = directory.join(&*path);

@@ -3,7 +3,7 @@ use adit_shared::stall::Budget;
 use clap::Parser as _;
 
 use super::*;
-use crate::args::Args;
+use crate::args::{Args, Resolver};
 use crate::store::directory::Scratch;
 
 /// Loads `file` under these flags; the real environment has none of ours in tests.
@@ -198,6 +198,19 @@ fn a_public_relay_orders_its_certificates_unless_told_otherwise() {
     let staging = acme(public, "acme-directory = \"staging\"").unwrap();
     assert!(staging.directory.contains("//acme-staging-v02"));
 
+    assert_eq!(usual.resolver, Resolver::System);
+    let given = acme(public, "acme-resolver = \"192.0.2.53\"").unwrap();
+    let server = "192.0.2.53:53".parse().unwrap();
+    assert_eq!(given.resolver, Resolver::Server(server));
+    let given = acme(
+        &format!("{public} --acme-resolver off --acme-dns-rfc2136 f"),
+        "",
+    );
+    let given = given.unwrap();
+    assert_eq!(given.resolver, Resolver::Off);
+    assert!(matches!(given.dns, Some(Dns::Rfc2136(_))));
+    assert!(error("", "acme-resolver = \"dns.example\"").contains("`system` or `off`"));
+
     let file = "acme-eab-id = \"me\"\nacme-eab-key = \"key\"\nacme-dns-hook = \"hook\"\n\
                 acme-dns-wait = \"5s\"";
     let given = acme(public, file).unwrap();
@@ -218,6 +231,10 @@ fn a_public_relay_orders_its_certificates_unless_told_otherwise() {
         (
             "--acme-dns-hook h --acme-dns-cloudflare f",
             "acme-dns-cloudflare",
+        ),
+        (
+            "--acme-dns-cloudflare f --acme-dns-rfc2136 f",
+            "acme-dns-rfc2136",
         ),
         ("--https off", "acme-directory off"),
     ] {

@@ -434,6 +434,11 @@ fn count_certificates(registry: &mut Registry, issued: &Issued) {
         "Orders for certificates that failed",
         ConstCounter::new(issued.failures.value()),
     );
+    registry.register(
+        "certificates_astray",
+        "Certificates that were not ordered when they were due, because DNS did not lead the host here",
+        ConstCounter::new(issued.astray.value()),
+    );
 }
 
 fn number(value: usize) -> ConstGauge<i64> {

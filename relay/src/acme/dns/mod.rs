@@ -3,6 +3,10 @@
 
 mod cloudflare;
 mod hook;
+pub(super) mod message;
+pub(super) mod server;
+mod tsig;
+mod update;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +16,8 @@ use thiserror::Error;
 use tokio::sync::OnceCell;
 
 use self::cloudflare::Cloudflare;
+use self::message::Change;
+use self::update::Server;
 use super::AcmeError;
 use super::http::{Client, HttpError};
 use crate::config;
@@ -49,6 +55,7 @@ pub(super) struct Dns {
 enum Way {
     Hook(PathBuf),
     Cloudflare(Arc<Cloudflare>),
+    Server(Arc<Server>),
 }
 
 impl Dns {
@@ -56,7 +63,8 @@ impl Dns {
     ///
     /// # Errors
     ///
-    /// [`AcmeError::Tls`] when TLS towards the provider cannot be set up.
+    /// [`AcmeError::Tls`] when TLS towards the provider cannot be set up, [`AcmeError::Dns`] when the file
+    /// about a server cannot be used.
     pub(super) fn of(config: &config::Acme, store: &Store) -> Result<Option<Self>, AcmeError> {
         let way = match &config.dns {
             None => return Ok(None),
@@ -65,6 +73,7 @@ impl Dns {
                 let client = Client::new(&adit_shared::quic::tls::Trust::Platform)?;
                 Way::Cloudflare(Arc::new(Cloudflare::new(client, token.clone())))
             }
+            Some(config::Dns::Rfc2136(file)) => Way::Server(Arc::new(Server::new(file.clone())?)),
         };
         Ok(Some(Self {
             way,
@@ -84,6 +93,7 @@ impl Dns {
         match &self.way {
             Way::Hook(program) => hook::run(program, "present", record).await?,
             Way::Cloudflare(cloudflare) => cloudflare.present(record).await?,
+            Way::Server(server) => server.change(Change::Add, record).await?,
         }
         Ok(())
     }
@@ -98,6 +108,7 @@ impl Dns {
         let removed = match &self.way {
             Way::Hook(program) => hook::run(program, "cleanup", record).await,
             Way::Cloudflare(cloudflare) => cloudflare.cleanup(record).await,
+            Way::Server(server) => server.change(Change::Remove, record).await,
         };
         if let Err(error) = removed {
             let error = &error as &dyn std::error::Error;
@@ -155,4 +166,19 @@ pub enum DnsError {
     /// The name is in no zone of the provider's that the token may see.
     #[error("the token sees no zone for {0}")]
     NoZone(String),
+    /// The file about a server makes no sense.
+    #[error("cannot use {0}: {1}")]
+    Settings(PathBuf, String),
+    /// The name is not in the zone of the file, or its value is too long.
+    #[error("{0} is not in the zone of {1}")]
+    OtherZone(String, PathBuf),
+    /// The server cannot be reached.
+    #[error("cannot ask the DNS server {0}: {1}")]
+    Unreached(String, std::io::Error),
+    /// The server answered, or another in its place.
+    #[error("the answer of the DNS server {0} is not believed: {1}")]
+    Unbelieved(String, String),
+    /// The server refused.
+    #[error("the DNS server {0} refuses the change: {1}")]
+    Unchanged(String, String),
 }

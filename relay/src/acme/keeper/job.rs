@@ -6,15 +6,19 @@ use rustls::pki_types::CertificateDer;
 
 use super::whole;
 use crate::acme::certificate::{Certificate, seconds};
-use crate::acme::timing;
+use crate::acme::timing::{self, Cause};
 
 /// One name that has a certificate or needs one.
 #[derive(Default)]
 pub(super) struct Job {
     /// When to order.
     pub(super) due: i64,
-    /// How often it was ordered in vain.
+    /// Until when nothing makes it due, because it failed.
+    not_before: i64,
+    /// How often the authority was asked in vain.
     pub(super) failures: u32,
+    /// How often since then it could not be asked.
+    unasked: u32,
     /// How many orders in a row did not end, because the relay did.
     pub(super) interrupted: u32,
     pub(super) is_busy: bool,
@@ -36,18 +40,44 @@ pub(super) struct Has {
 pub(super) type Suggestion = (SystemTime, SystemTime, Duration);
 
 impl Job {
-    /// It has this certificate from now on, which is renewed in time.
-    pub(super) fn take(&mut self, certificate: &Certificate) {
+    /// One that has this certificate, which is renewed in time.
+    pub(super) fn with(certificate: &Certificate) -> Self {
         let &Certificate { since, until, .. } = certificate;
-        self.failures = 0;
-        self.due = seconds(timing::renewal(since, until));
-        self.has = Some(Has {
+        let has = Has {
             leaf: certificate.chain[0].clone(),
             since,
             until,
             ask_at: 0,
             is_suggested: false,
-        });
+        };
+        Self {
+            due: seconds(timing::renewal(since, until)),
+            has: Some(has),
+            ..Self::default()
+        }
+    }
+
+    /// An order ended without a certificate. Says how often that was so, by this cause.
+    pub(super) fn failed(&mut self, cause: Cause) -> u32 {
+        self.is_busy = false;
+        self.interrupted = 0;
+        match cause {
+            Cause::Refused => {
+                self.unasked = 0;
+                self.failures = self.failures.saturating_add(1);
+                self.failures
+            }
+            Cause::Unreached | Cause::Astray => {
+                self.unasked = self.unasked.saturating_add(1);
+                self.unasked
+            }
+        }
+    }
+
+    /// It is ordered then, and not before.
+    pub(super) fn wait_until(&mut self, time: i64) {
+        self.due = time;
+        self.not_before = time;
     }
 
     /// Plans by what the authority answered about `leaf`; nothing if it makes no suggestions, none if it could
@@ -65,10 +95,7 @@ impl Job {
             Some(Some((start, end, again))) => {
                 let at = seconds(timing::suggested((start, end), (has.since, has.until)));
                 // What failed is not ordered again before its time, however urgent it is.
-                self.due = match self.failures {
-                    0 => at,
-                    _ => at.max(self.due),
-                };
+                self.due = at.max(self.not_before);
                 has.is_suggested = true;
                 timing::ask_again(Some(again))
             }
@@ -95,14 +122,12 @@ mod tests {
 
     /// A certificate of the days from 100 to 190.
     fn job(leaf: &'static [u8]) -> Job {
-        let mut job = Job::default();
-        job.take(&Certificate {
+        Job::with(&Certificate {
             chain: vec![leaf.into()],
             key: PrivatePkcs8KeyDer::from(Vec::new()).into(),
             since: at(100 * DAY),
             until: at(190 * DAY),
-        });
-        job
+        })
     }
 
     /// A window that began and ended before the certificate.
@@ -117,14 +142,25 @@ mod tests {
         job.suggested(&b"leaf"[..].into(), urgent(), now);
         assert!(job.due <= now, "{}", job.due);
         assert_eq!(job.has.as_ref().unwrap().ask_at, now + whole(HOUR));
-        job.failures = 1;
-        job.due = now + 600;
+        assert_eq!(job.failed(Cause::Refused), 1);
+        job.wait_until(now + 600);
         job.suggested(&b"leaf"[..].into(), urgent(), now + 60);
         assert_eq!(job.due, now + 600);
         // One for later is followed all the same.
         let later = Some(Some((at(150 * DAY), at(150 * DAY), HOUR)));
         job.suggested(&b"leaf"[..].into(), later, now + 60);
         assert_eq!(job.due, 150 * DAY);
+    }
+
+    #[test]
+    fn only_what_an_authority_was_asked_counts_as_asked() {
+        let mut job = Job::default();
+        assert_eq!(job.failed(Cause::Unreached), 1);
+        assert_eq!(job.failed(Cause::Astray), 2);
+        assert_eq!(job.failures, 0);
+        assert_eq!(job.failed(Cause::Refused), 1);
+        assert_eq!(job.failed(Cause::Astray), 1);
+        assert_eq!(job.failures, 1);
     }
 
     #[test]

@@ -18,7 +18,9 @@ use self::job::{Has, Job, Suggestion};
 use super::certificate::Certificate;
 use super::challenge::Kind;
 use super::dns::Dns;
+use super::lead::Lead;
 use super::order::Orders;
+use super::timing::Cause;
 use super::{Acme, AcmeError, WAITING, Wanted, account, timing};
 use crate::config::{Acme as Config, Config as Relay};
 use crate::edge::tls::issued::{Issued, wildcard};
@@ -75,9 +77,11 @@ impl Keeper {
         if relay.https.is_some() && relay.http.is_some() {
             kinds.push(Kind::Http);
         }
+        let listens: Vec<_> = [relay.http, relay.https].into_iter().flatten().collect();
         let orders = Orders {
             client: account::client(config)?,
             dns: Dns::of(config, store)?,
+            lead: Lead::new(&relay.domain, config.resolver, &listens),
             config: config.clone(),
             store: store.clone(),
             seal: Seal::of(&relay.state_dir)?,
@@ -268,8 +272,6 @@ impl Keeper {
         if let Err(error) = self.note(record).await {
             warn!(name, %error, "cannot note an order");
         }
-        self.orders.issued.orders.inc();
-        info!(name, directory = %self.orders.config.directory, "certificate ordered");
         let names = match name.starts_with("*.") {
             true => vec![self.domain.to_string(), name.to_owned()],
             false => vec![name.to_owned()],
@@ -310,27 +312,29 @@ impl Keeper {
             Err(error) => error,
         };
         self.failed(name, &error).await;
+        match error.cause() {
+            Cause::Refused | Cause::Unreached => self.orders.issued.failures.inc(),
+            Cause::Astray => self.orders.issued.astray.inc(),
+        }
     }
 
     async fn failed(&mut self, name: &str, error: &AcmeError) {
-        self.orders.issued.failures.inc();
+        let cause = error.cause();
         self.orders.issued.stop_waiting(name);
         let Some(job) = self.jobs.get_mut(name) else {
             return;
         };
-        job.is_busy = false;
-        job.interrupted = 0;
-        job.failures = job.failures.saturating_add(1);
-        let mut wait = timing::retry(job.failures, error.is_unreached());
+        let failures = job.failed(cause);
+        let mut wait = timing::retry(failures, cause);
         if error.is_rate_limit() {
             self.paused_until = now() + whole(PAUSE);
             wait = wait.max(self.orders.client.quiet().unwrap_or(LIMITED));
         }
-        job.due = now() + whole(wait);
+        job.wait_until(now() + whole(wait));
         let chain = adit_shared::checkup::chain(error);
         warn!(
             name,
-            failures = job.failures,
+            failures,
             retry_in = whole(wait),
             error = chain,
             hint = error.hint(),

@@ -40,7 +40,8 @@ impl Keeper {
             let job = self.jobs.entry(record.name).or_default();
             job.failures = record.failures;
             job.interrupted = record.interrupted;
-            job.due = record.retry_at + whole(timing::after_interruptions(record.interrupted));
+            let wait = timing::after_interruptions(record.interrupted);
+            job.wait_until(record.retry_at + whole(wait));
         }
         self.jobs.entry(self.own.clone()).or_default();
         let waits = |job: &Job| job.due <= now();
@@ -52,8 +53,7 @@ impl Keeper {
 
     /// Shows a certificate, and plans when it is renewed.
     pub(super) fn show(&mut self, name: &str, certificate: Certificate) -> Result<(), AcmeError> {
-        let mut job = Job::default();
-        job.take(&certificate);
+        let job = Job::with(&certificate);
         let Certificate {
             chain, key, until, ..
         } = certificate;

@@ -31,6 +31,8 @@ pub struct Issued {
     pub orders: Counter,
     /// Orders that failed.
     pub failures: Counter,
+    /// Orders that were not made, because DNS led the host elsewhere.
+    pub astray: Counter,
 }
 
 impl fmt::Debug for Issued {
@@ -53,6 +55,7 @@ impl Issued {
             challenges: Challenges::default(),
             orders: Counter::default(),
             failures: Counter::default(),
+            astray: Counter::default(),
         }
     }
 

@@ -4,6 +4,7 @@ mod crash;
 mod life;
 mod renewal;
 mod suggestion;
+mod update;
 mod ways;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -47,6 +48,9 @@ impl Public {
         command.arg(state.path()).args(more);
         if !more.contains(&"--acme-directory") {
             command.args(["--acme-directory", &pebble.directory]);
+        }
+        if !more.contains(&"--acme-resolver") {
+            command.args(["--acme-resolver", &pebble.resolver.to_string()]);
         }
         let mut program = Program::start(command);
         let ready: serde_json::Value = program

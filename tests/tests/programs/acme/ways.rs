@@ -143,11 +143,40 @@ async fn by_dns_for_a_wildcard_and_then_no_more() {
 }
 
 #[tokio::test]
-async fn a_host_that_leads_elsewhere_is_not_ordered_again_and_again() {
+async fn a_host_that_leads_elsewhere_is_ordered_once_it_leads_here() {
+    let pebble = Pebble::start(Wish::default()).await;
+    let host = "app.customer.test";
+    pebble.lead(host, "127.0.0.2").await;
+    let relay = Public::start(&pebble, &[]).await;
+    relay.trusted(DOMAIN).await;
+    let _agent = relay.agent(&["--hostname", host]).await;
+    let count = async |name: &str| relay.metric(&format!("adit_relay_{name}_total")).await;
+    wait("a look at DNS", async || {
+        count("certificates_astray").await >= 1.0
+    })
+    .await;
+    let list = relay.command(&["certificate", "list"]).await;
+    let said = "DNS leads app.customer.test to 127.0.0.2, and relay.test to 127.0.0.1";
+    assert!(list.contains(said), "{list}");
+    assert!(relay.program.errors().contains(said));
+    // Nothing is waited for, and the authority knows nothing of it.
+    let shown = tokio::time::timeout(adit_tests::SOON / 2, relay.handshake(host)).await;
+    assert!(shown.unwrap().is_err());
+    assert_eq!(count("certificate_orders").await, 1.0);
+
+    pebble.lead(host, "127.0.0.1").await;
+    relay.trusted(host).await;
+    assert_eq!(count("certificate_orders").await, 2.0);
+    assert_eq!(count("certificate_failures").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_host_that_an_authority_cannot_verify_is_not_ordered_again_and_again() {
     let pebble = Pebble::start(Wish::default()).await;
     let host = "gone.customer.test";
     pebble.lead(host, "127.0.0.2").await;
-    let relay = Public::start(&pebble, &[]).await;
+    // Of that the relay must not know.
+    let relay = Public::start(&pebble, &["--acme-resolver", "off"]).await;
     relay.trusted(DOMAIN).await;
     let agent = relay.agent(&["--hostname", host]).await;
     wait("the failure", async || {
