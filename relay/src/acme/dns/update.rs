@@ -1,5 +1,5 @@
-//! Records at a DNS server of one's own, by signed updates (RFC 2136, RFC 8945), as BIND, Knot, PowerDNS and
-//! Windows take them.
+//! Records at a DNS server of one's own, by signed updates (RFC 2136, RFC 8945), as BIND, Knot and PowerDNS
+//! take them.
 
 use std::path::{Path, PathBuf};
 
