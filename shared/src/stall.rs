@@ -11,8 +11,8 @@
 //! are made by [`Stalls::sweep`], a few times a second.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::AbortHandle;
@@ -76,12 +76,12 @@ impl Stalls {
             let mut held = account.held_up(now);
             let sum = held.iter().map(|stall| stall.bytes).sum();
             sweep.stalled += held.len();
-            let (sum, cut) = cut_longest(&mut held, sum, self.0.budget.each);
+            let (sum, cut) = cut_longest(&mut held, sum, self.0.budget.each, Over::Account);
             sweep.held += sum;
             sweep.cut += cut;
             left.append(&mut held);
         }
-        let (sum, cut) = cut_longest(&mut left, sweep.held, self.0.budget.all);
+        let (sum, cut) = cut_longest(&mut left, sweep.held, self.0.budget.all, Over::All);
         sweep.held = sum;
         sweep.cut += cut;
         sweep.stalled -= sweep.cut;
@@ -108,21 +108,20 @@ impl Stalls {
 
 /// Cuts what has been held up longest until `sum` is within `budget`. What is left stays in
 /// `stalls`; says what its sum is, and how many were cut.
-fn cut_longest(stalls: &mut Vec<Stall>, mut sum: u64, budget: u64) -> (u64, usize) {
+fn cut_longest(stalls: &mut Vec<Stall>, mut sum: u64, budget: u64, over: Over) -> (u64, usize) {
     if sum <= budget {
         return (sum, 0);
     }
     stalls.sort_unstable_by_key(|stall| stall.since);
-    let over = stalls.iter().take_while(|stall| {
+    let longest = stalls.iter().take_while(|stall| {
         let is_over = sum > budget;
         if is_over {
             sum -= stall.bytes;
-            stall.cell.over.store(true, Ordering::Relaxed);
-            stall.cell.cut.abort();
+            stall.cell.cut(over);
         }
         is_over
     });
-    let cut = over.count();
+    let cut = longest.count();
     stalls.drain(..cut);
     (sum, cut)
 }
@@ -153,8 +152,27 @@ struct Watch {
 struct Cell {
     /// Above: how many pieces were handed on. Below, 32 bits: how many bytes may be held since then.
     state: AtomicU64,
-    over: AtomicBool,
+    over: OnceLock<Over>,
     cut: AbortHandle,
+}
+
+impl Cell {
+    fn cut(&self, over: Over) {
+        // The first reason is the one that counts.
+        let _ = self.over.set(over);
+        self.cut.abort();
+    }
+}
+
+/// What was exceeded when an exchange was cut.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Over {
+    /// The budget of its account.
+    Account,
+    /// The budget of all accounts.
+    All,
+    /// The exchanges that its account may have.
+    Room,
 }
 
 /// One that is held up.
@@ -186,7 +204,7 @@ impl Account {
         // Until it is asked for the first time, a body is held up too.
         let cell = Arc::new(Cell {
             state: AtomicU64::new(cost),
-            over: AtomicBool::new(false),
+            over: OnceLock::new(),
             cut: cut.clone(),
         });
         let mut watched = lock(&self.watched);
@@ -212,8 +230,7 @@ impl Account {
     pub fn make_room(&self) {
         let held = self.held_up(Instant::now());
         if let Some(longest) = held.iter().min_by_key(|stall| stall.since) {
-            longest.cell.over.store(true, Ordering::Relaxed);
-            longest.cell.cut.abort();
+            longest.cell.cut(Over::Room);
         }
     }
 
@@ -226,7 +243,7 @@ impl Account {
                 (watch.state, watch.since) = (state, now);
             }
             let bytes = state & HELD;
-            let is_over = watch.cell.over.load(Ordering::Relaxed);
+            let is_over = watch.cell.over.get().is_some();
             if bytes > 0 && !is_over && now.duration_since(watch.since) >= GRACE {
                 stalls.push(Stall {
                     since: watch.since,
@@ -269,9 +286,25 @@ impl Reader {
         self.cell.state.store(state, Ordering::Relaxed);
     }
 
-    /// Whether it was cut because the budget was exceeded.
-    pub fn is_over_budget(&self) -> bool {
-        self.cell.over.load(Ordering::Relaxed)
+    /// What was exceeded, if it was cut because of that.
+    pub fn is_over(&self) -> Option<Over> {
+        self.cell.over.get().copied()
+    }
+
+    /// Who says that when this is gone.
+    pub fn witness(&self) -> Witness {
+        Witness(self.cell.clone())
+    }
+}
+
+/// Says why an exchange was cut, however long it is over.
+#[derive(Clone, Debug)]
+pub struct Witness(Arc<Cell>);
+
+impl Witness {
+    /// See [`Reader::is_over`].
+    pub fn is_over(&self) -> Option<Over> {
+        self.0.over.get().copied()
     }
 }
 

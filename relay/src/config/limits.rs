@@ -445,3 +445,74 @@ const MAX_STREAMS: usize = 1024;
 const MIN_WINDOW: usize = 128 << 10;
 /// What one connection keeps to send again; a larger window is of no use.
 const MAX_WINDOW: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/limits.md");
+
+    /// All keys, as the one who reads the table says them.
+    fn keys() -> Vec<String> {
+        let unknown = toml::Table::from_iter([("?".to_owned(), toml::Value::Integer(1))]);
+        let error = File::deserialize(unknown).unwrap_err().to_string();
+        let (_, list) = error.split_once("expected one of ").unwrap();
+        let keys: Vec<_> = list
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
+        assert!(keys.len() > 20, "{error}");
+        keys
+    }
+
+    /// The rows of the page's tables: names, and the default.
+    fn rows() -> Vec<(&'static str, &'static str)> {
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| {
+            let mut cells = row.trim_matches('|').split('|').map(str::trim);
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn each_key_is_on_the_page_and_has_a_default_a_flag_and_a_gauge() {
+        let usual = Limits::default();
+        for key in keys() {
+            let name = format!("`{key}`");
+            let row = rows().into_iter().find(|(names, _)| names.contains(&name));
+            let (_, default) = row.unwrap_or_else(|| panic!("{key} is not on the page"));
+            assert!(!default.is_empty(), "{key} has no default on the page");
+
+            // One of these is a value of it, and another than the default.
+            let typed = ["3s", "40KiB", "200KiB", "200", "3"]
+                .into_iter()
+                .find(|value| {
+                    let flag = args::Limit {
+                        key: key.clone(),
+                        value: (*value).to_owned(),
+                    };
+                    let read = File::of(&flag).and_then(|file| file.resolve(None, &usual));
+                    read.is_ok_and(|limits| format!("{limits:?}") != format!("{usual:?}"))
+                });
+            assert!(typed.is_some(), "{key} cannot be set by a flag");
+
+            let gauge = key.replace('-', "_");
+            let is_number = !key.ends_with("-timeout") && key != "window";
+            let is_shown = usual.list().iter().any(|(name, ..)| *name == gauge);
+            assert_eq!(is_shown, is_number, "the gauge of {key}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_on_the_page_that_is_no_key() {
+        let keys = keys();
+        for (names, _) in rows() {
+            for name in names.split('`').skip(1).step_by(2) {
+                assert!(keys.iter().any(|key| key == name), "{name} is no limit");
+            }
+        }
+    }
+}

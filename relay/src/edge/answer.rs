@@ -17,7 +17,6 @@ use crate::forward::headers::BadAuthority;
 use crate::forward::{Fault, ForwardError, Receipt};
 use crate::queue::Refusal;
 use crate::queue::letter;
-use crate::route::Away;
 
 /// One kind of answer of the relay's own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -210,7 +209,7 @@ impl From<&BadRequest> for Answer {
             BadRequest::Authority => BAD_HOST,
             BadRequest::Coding => CODING,
             BadRequest::Version => VERSION,
-            BadRequest::TooLarge => HEAD_TOO_LARGE,
+            BadRequest::TooLarge | BadRequest::TooMany => HEAD_TOO_LARGE,
             BadRequest::Late => LATE,
         }
     }
@@ -223,16 +222,16 @@ impl From<&ForwardError> for Answer {
                 MISDIRECTED
             }
             ForwardError::Authority(_) => BAD_HOST,
-            ForwardError::HeadTooLarge | ForwardError::Exchange(ExchangeError::HeadTooLarge(_)) => {
-                HEAD_TOO_LARGE
-            }
+            ForwardError::HeadTooLarge
+            | ForwardError::TooManyFields
+            | ForwardError::Exchange(ExchangeError::HeadTooLarge(_)) => HEAD_TOO_LARGE,
             // Whoever can show more than an answer does not ask for one.
             ForwardError::Notice(_) => NOTICE,
             ForwardError::Connect => CONNECT,
             ForwardError::Target => BAD_TARGET,
             ForwardError::Field => BAD_REQUEST,
             ForwardError::Unknown => UNKNOWN,
-            ForwardError::Away(Away::Absent | Away::Crowded | Away::Heavy) => Self {
+            ForwardError::Away(_) => Self {
                 retry_after: Some(5),
                 ..AWAY
             },
@@ -420,6 +419,7 @@ const ADIT_ERROR: &str = "adit-error";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Away;
 
     #[test]
     fn an_answer_takes_the_form_that_is_accepted() {
@@ -451,6 +451,7 @@ mod tests {
             (reset(Reset::OriginInvalid), 502, "origin-invalid"),
             (reset(Reset::OriginTimeout), 504, "origin-timeout"),
             (ForwardError::HeadTooLarge, 431, "head-too-large"),
+            (ForwardError::TooManyFields, 431, "head-too-large"),
             (ForwardError::Misdirected, 421, "misdirected"),
             (
                 ForwardError::Authority(BadAuthority::Disagree),

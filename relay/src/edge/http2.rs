@@ -1,6 +1,6 @@
 //! Visitors that speak HTTP/2, over TLS or from the first byte.
 
-mod guard;
+pub mod guard;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -56,7 +56,10 @@ where
     match timeout(patience.head, builder.handshake(io)).await {
         Ok(Ok(connection)) => accept(connection, service, Arc::new(visitor)).await,
         Ok(Err(error)) => tracing::debug!(side = "visitor", %error, "http/2 preface failed"),
-        Err(_) => tracing::debug!(side = "visitor", "http/2 preface timed out"),
+        Err(_) => {
+            service.metrics.limited("head-timeout");
+            tracing::debug!(side = "visitor", "http/2 preface timed out");
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::forward::headers::Authority;
 /// Serves one connection: every request is answered by where to ask instead.
 pub async fn serve(stream: TcpStream, https: u16, service: Arc<Service>) {
     let (stop, head_timeout) = (service.tasks.clone(), service.patience.head);
+    let metrics = service.metrics.clone();
     let handle = service_fn(move |request| {
         let response = redirect(&service, https, &request);
         async move { Ok::<_, Infallible>(response) }
@@ -42,6 +43,9 @@ pub async fn serve(stream: TcpStream, https: u16, service: Arc<Service>) {
         result = connection.as_mut() => result,
     };
     if let Err(error) = result {
+        if error.is_timeout() {
+            metrics.limited("head-timeout");
+        }
         tracing::debug!(side = "visitor", %error, "connection ended");
     }
 }

@@ -18,6 +18,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::answer::{Answer, Form};
 use super::carrier::Door;
+use super::http1::BadRequest;
 use super::neighbours::Neighbours;
 use super::notice;
 use super::proxied::Proxies;
@@ -95,8 +96,11 @@ impl Service {
     }
 
     /// What a visitor is told of something that is no request.
-    pub fn refuse(&self, answer: Answer) -> Reply {
-        self.say(answer, Form::Text, &RequestId::fresh())
+    pub fn refuse(&self, error: &BadRequest) -> Reply {
+        if let Some(limit) = error.limit() {
+            self.metrics.limited(limit);
+        }
+        self.say(Answer::from(error), Form::Text, &RequestId::fresh())
     }
 
     /// Counts a connection over `limit`.

@@ -2,19 +2,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use adit_shared::body::recv::BodyError;
 use adit_shared::name::{Host, RequestId};
-use adit_shared::stall::Reader;
+use adit_shared::stall::{Over, Reader};
 use bytes::Bytes;
 use futures_util::future::AbortHandle;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
 
 use super::share::Share;
-use super::{Failure, ForwardError, Upload};
+use super::{Failure, Fault, ForwardError, Upload};
 use crate::exchange;
 use crate::metrics::{Metrics, Outcome};
 
@@ -25,15 +26,23 @@ use crate::metrics::{Metrics, Outcome};
 pub struct ResponseBody {
     body: Option<exchange::Body>,
     upload: Option<Upload>,
+    /// Tells that something is wrong with the request's body.
+    fault: Option<oneshot::Receiver<Fault>>,
     reader: Option<Reader>,
     access: Box<Access>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(body: exchange::Body, upload: Option<Upload>, access: Box<Access>) -> Self {
+    pub(super) fn new(
+        body: exchange::Body,
+        upload: Option<Upload>,
+        fault: Option<oneshot::Receiver<Fault>>,
+        access: Box<Access>,
+    ) -> Self {
         let mut this = Self {
             body: Some(body),
             upload,
+            fault,
             reader: None,
             access,
         };
@@ -54,9 +63,27 @@ impl ResponseBody {
     /// All of it was taken: gives the slot back, and lets the upload go on by itself.
     fn end(&mut self) {
         self.access.outcome = Outcome::Done;
-        (self.body, self.reader) = (None, None);
+        (self.body, self.reader, self.fault) = (None, None, None);
         if let Some(upload) = self.upload.take() {
             upload.let_go();
+        }
+    }
+
+    /// Ready when the request's body came too slowly or is too large: an origin that answers at once does not
+    /// make its visitor's trickle last.
+    fn poll_fault(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(fault) = &mut self.fault else {
+            return Poll::Pending;
+        };
+        let told = ready!(Pin::new(fault).poll(cx));
+        self.fault = None;
+        match told {
+            Ok(fault) => {
+                self.access.metrics.limited(fault.limit());
+                Poll::Ready(BodyError::Request)
+            }
+            // Without a word it was whole.
+            Err(_) => Poll::Pending,
         }
     }
 }
@@ -71,8 +98,8 @@ impl Drop for ResponseBody {
         {
             self.end();
         }
-        if self.reader.as_ref().is_some_and(Reader::is_over_budget) {
-            self.access.over_budget();
+        if let Some(over) = self.reader.as_ref().and_then(Reader::is_over) {
+            self.access.over_budget(over);
         }
     }
 }
@@ -92,7 +119,10 @@ impl Body for ResponseBody {
             if let Some(reader) = &mut self.reader {
                 reader.waits();
             }
-            return Poll::Pending;
+            let error = ready!(self.poll_fault(cx));
+            self.access.cut(&error);
+            (self.body, self.reader) = (None, None);
+            return Poll::Ready(Some(Err(error)));
         };
         let left = body.stream.left();
         match &frame {
@@ -126,6 +156,15 @@ impl Body for ResponseBody {
         self.body
             .as_ref()
             .map_or_else(|| SizeHint::with_exact(0), |body| body.stream.size_hint())
+    }
+}
+
+/// What the bound is called above which an exchange was held up for longest.
+pub(super) const fn limit(over: Over) -> &'static str {
+    match over {
+        Over::Account => "stalled-per-agent",
+        Over::All => "stalled",
+        Over::Room => "exchanges-per-agent",
     }
 }
 
@@ -209,9 +248,9 @@ impl Access {
     }
 
     /// The visitor took no more, and what it held up was needed for others.
-    pub(super) fn over_budget(&mut self) {
+    pub(super) fn over_budget(&mut self, over: Over) {
         self.outcome = Outcome::OverBudget;
-        self.metrics.limited("stalled");
+        self.metrics.limited(limit(over));
         tracing::debug!(id = %self.id, side = "visitor", "response cut: stalled for longest");
     }
 

@@ -1,6 +1,9 @@
 //! What happens to header fields on the way: whose host a request is for, and which fields go on to the
 //! origin.
 
+use std::borrow::Cow;
+use std::mem;
+
 use adit_shared::hop;
 use adit_shared::http1::section::lists;
 use adit_shared::length::{BadLength, Length};
@@ -183,9 +186,10 @@ pub(super) fn outbound<'a>(
     introduction: &Introduction,
     trusted: bool,
     id: &RequestId,
+    is_http1: bool,
 ) -> Result<Fields, BadField> {
     let mut to = FieldsMut::with_capacity(ROOM);
-    let (mut trailers, mut named) = (false, false);
+    let (mut trailers, mut named, mut crumbled) = (false, false, false);
     for (name, value) in sent.clone() {
         match Kind::of(name) {
             Kind::Host | Kind::Introduction | Kind::Own => {}
@@ -197,6 +201,11 @@ pub(super) fn outbound<'a>(
                 to.push(name, value)?;
             }
             Kind::Other if options.strip(name) => {}
+            Kind::Other if !is_http1 && name == COOKIE => {
+                if !mem::replace(&mut crumbled, true) {
+                    to.push(name, &whole_cookie(sent.clone(), value))?;
+                }
+            }
             Kind::Other => to.push(name, value)?,
         }
     }
@@ -212,6 +221,25 @@ pub(super) fn outbound<'a>(
         introduction.put(&mut to)?;
     }
     Ok(to.take())
+}
+
+/// Cookies in one value, of which `first` is the first. Over HTTP/2 and HTTP/3 browsers send each in a field of
+/// its own, and servers that speak HTTP/1.1 know one field alone (RFC 9113 section 8.2.3, RFC 9114 section
+/// 4.2.1).
+fn whole_cookie<'a>(
+    sent: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    first: &'a [u8],
+) -> Cow<'a, [u8]> {
+    let mut all = sent.filter(|(name, _)| *name == COOKIE).skip(1).peekable();
+    if all.peek().is_none() {
+        return Cow::Borrowed(first);
+    }
+    let mut whole = first.to_vec();
+    for (_, value) in all {
+        whole.extend_from_slice(b"; ");
+        whole.extend_from_slice(value);
+    }
+    Cow::Owned(whole)
 }
 
 /// What is known of a response whose fields were settled.
@@ -282,6 +310,7 @@ pub(super) fn request_id<'a>(mut fields: impl Iterator<Item = (&'a [u8], &'a [u8
 
 const CONTENT_LENGTH: Name = Name::new("content-length");
 const TE: Name = Name::new("te");
+const COOKIE: &[u8] = b"cookie";
 /// What a request is called.
 pub const X_REQUEST_ID: Name = Name::new("x-request-id");
 /// Bytes that the fields of most requests fit into.
@@ -328,16 +357,39 @@ mod tests {
     }
 
     fn passed_on(sent: &[Pair]) -> Vec<(String, String)> {
+        passed_on_from(sent, true)
+    }
+
+    fn passed_on_from(sent: &[Pair], is_http1: bool) -> Vec<(String, String)> {
         let sent = bytes(sent);
         let ip = "192.0.2.7".parse().unwrap();
         let introduction = Introduction::new(ip, false, &HeaderValue::from_static("a"));
         let options = sent.clone().filter(|(name, _)| *name == b"connection");
         let options = hop::Options::of(options.map(|(_, value)| value));
         let id = request_id(sent.clone());
-        let fields = outbound(&sent, &options, &introduction, false, &id).unwrap();
+        let fields = outbound(&sent, &options, &introduction, false, &id, is_http1);
+        let fields = fields.unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let pairs = fields.iter().map(|(name, value)| (text(name), text(value)));
         pairs.collect()
+    }
+
+    #[test]
+    fn cookies_that_come_in_pieces_go_on_as_one_field() {
+        let sent = [
+            ("cookie", "a=b"),
+            ("x", "y"),
+            ("cookie", "c=d"),
+            ("cookie", "e"),
+        ];
+        let cookies = |is_http1| {
+            let fields = passed_on_from(&sent, is_http1);
+            let cookies = fields.into_iter().filter(|(name, _)| name == "cookie");
+            cookies.map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(cookies(false), ["a=b; c=d; e"]);
+        // No browser does that over HTTP/1.1, and what is sent goes on as it is.
+        assert_eq!(cookies(true), ["a=b", "c=d", "e"]);
     }
 
     #[test]

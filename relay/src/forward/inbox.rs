@@ -92,10 +92,10 @@ impl Forward {
         } else {
             declared_length(&head.fields)
         };
-        let (body, watched) = Paced::new(body, self.body.least, self.body.bytes);
+        let (body, watched) = Paced::new(body, self.body.least, self.body.bytes, &self.metrics);
         let collected = self.inboxes.collect(body, declared).await;
         let collected = collected.map_err(|error| {
-            let fault = watched.and_then(|mut watched| watched.fault.try_recv().ok());
+            let fault = watched.and_then(|mut fault| fault.try_recv().ok());
             tracing::debug!(id = %outbound.id, %error, "request body ended too early");
             fault.map_or_else(
                 || ForwardError::from(ExchangeError::Reset(Reset::VisitorReset)),

@@ -37,7 +37,7 @@ use http::uri::PathAndQuery;
 use http_body::Body as HttpBody;
 use ipnet::IpNet;
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use self::again::Again;
 use self::allowance::Allowance;
@@ -49,7 +49,7 @@ use self::kept::Kept;
 pub use self::kept::ROOM;
 use self::notice::{Asked, Notice};
 pub use self::paced::Fault;
-use self::paced::{Paced, Watched};
+use self::paced::Paced;
 use self::pending::Begun;
 pub use self::pending::{Next, Pending, Raw};
 use self::share::Share;
@@ -239,12 +239,7 @@ impl Forward {
     {
         let mut share = Share::take(visitor, &self.allowance)?;
         let fields = inbound.fields;
-        if self
-            .head
-            .is_exceeded(inbound.target.as_str(), fields.clone())
-        {
-            return Err(ForwardError::HeadTooLarge);
-        }
+        self.head.check(inbound.target.as_str(), fields.clone())?;
         if inbound.method == Method::CONNECT {
             return Err(ForwardError::Connect);
         }
@@ -280,6 +275,7 @@ impl Forward {
             introduction,
             trusted,
             access.id(),
+            inbound.is_http1,
         );
         let head = head::Request {
             tunnel: 0,
@@ -409,12 +405,12 @@ impl Forward {
         if head.end || head.protocol.is_some() {
             return self.begin(outbound, NO_BODY, None, serving).await;
         }
-        let least = if is_grpc(head) {
+        let least = if is_call(head) {
             Least::NOTHING
         } else {
             self.body.least
         };
-        let (body, watched) = Paced::new(body, least, self.body.bytes);
+        let (body, watched) = Paced::new(body, least, self.body.bytes, &self.metrics);
         outbound.watched = watched;
         let head = &outbound.head;
         // A visitor that waits to be asked for its body may never be.
@@ -470,18 +466,14 @@ impl Forward {
         if let Some(body) = body {
             // What is left of the head leaves together with the first of the body.
             let (id, expects) = (outbound.id.clone(), outbound.expects);
-            let free = outbound.watched.take().map(|watched| {
-                begun.fault = Some(watched.fault);
-                watched.free
-            });
+            begun.fault = outbound.watched.take();
             let upload = upload::Start {
                 id,
                 head: bytes,
                 send,
                 wait: expects,
                 // One that is all here, or kept, holds nothing else.
-                window: free.is_some().then_some(outbound.window),
-                free,
+                window: begun.fault.is_some().then_some(outbound.window),
             };
             begun.upload = Some(upload.begin(self, body, begun.response.slot()));
         } else if outbound.head.protocol.is_some() {
@@ -527,24 +519,33 @@ impl Forward {
 }
 
 impl HeadLimit {
-    fn is_exceeded<'a>(
+    fn check<'a>(
         &self,
         target: &str,
         fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> bool {
+    ) -> Result<(), ForwardError> {
         let (mut count, mut bytes) = (0, target.len());
         for (name, value) in fields {
             count += 1;
             bytes += name.len() + value.len();
         }
-        count > self.fields || bytes > self.bytes
+        if bytes > self.bytes {
+            return Err(ForwardError::HeadTooLarge);
+        }
+        if count > self.fields {
+            return Err(ForwardError::TooManyFields);
+        }
+        Ok(())
     }
 }
 
-/// Whether messages may come whenever they like: a call of gRPC is one request for as long as it lasts.
-fn is_grpc(head: &head::Request) -> bool {
+/// Whether messages may come whenever they like: a call of gRPC, or a stream of Connect, is one request for as
+/// long as it lasts.
+fn is_call(head: &head::Request) -> bool {
     let types = head.fields.get("content-type");
-    types.is_some_and(|value| value.starts_with(b"application/grpc"))
+    types.is_some_and(|value| {
+        value.starts_with(b"application/grpc") || value.starts_with(b"application/connect+")
+    })
 }
 
 /// For a request without a body.
@@ -570,7 +571,7 @@ struct Outbound {
     /// What of its body may be here and wait for the agent.
     window: u32,
     /// What is known of its body, until that is sent.
-    watched: Option<Watched>,
+    watched: Option<oneshot::Receiver<Fault>>,
     /// It is not sent once more.
     is_last: bool,
 }
@@ -615,6 +616,9 @@ pub enum ForwardError {
     /// Its head is too large.
     #[error("the request's head is too large")]
     HeadTooLarge,
+    /// Its head has too many fields.
+    #[error("the request's head has too many fields")]
+    TooManyFields,
     /// Its target is not for its method.
     #[error("the request's target is not for its method")]
     Target,
@@ -659,7 +663,12 @@ impl ForwardError {
     pub fn is_malformed(&self) -> bool {
         matches!(
             self,
-            Self::Authority(_) | Self::HeadTooLarge | Self::Target | Self::Field | Self::Connect
+            Self::Authority(_)
+                | Self::HeadTooLarge
+                | Self::TooManyFields
+                | Self::Target
+                | Self::Field
+                | Self::Connect
         )
     }
 
@@ -667,14 +676,15 @@ impl ForwardError {
     const fn limit(&self) -> Option<&'static str> {
         match self {
             Self::HeadTooLarge => Some("head-bytes"),
+            Self::TooManyFields => Some("head-fields"),
             Self::Asks(bound) => Some(bound.name()),
             Self::Busy => Some("exchanges-per-tunnel"),
             Self::Full => Some("exchanges"),
-            Self::Body(Fault::Late) => Some("upload-timeout"),
-            Self::Body(Fault::TooLarge) => Some("request-bytes"),
+            Self::Body(fault) => Some(fault.limit()),
             Self::Exchange(ExchangeError::Overload) => Some("exchanges-per-agent"),
             Self::Away(Away::Crowded) => Some("held"),
             Self::Away(Away::Heavy) => Some("held-bytes"),
+            Self::Away(Away::CrowdedHere) => Some("held-per-name"),
             _ => None,
         }
     }

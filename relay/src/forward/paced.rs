@@ -3,7 +3,6 @@
 use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use adit_shared::pace::{Least, Pace};
@@ -11,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+use crate::metrics::Metrics;
 
 /// A body that fails when it comes too slowly or is too large.
 #[derive(Debug)]
@@ -23,35 +24,10 @@ pub(super) struct Paced<B> {
 #[derive(Debug)]
 struct Watch {
     pace: Pace,
-    least: Least,
     /// Bytes that may still come.
     left: u64,
     tell: Option<oneshot::Sender<Fault>>,
-    free: Free,
-}
-
-/// What those who wait for the answer need to know of a body.
-#[derive(Debug)]
-pub(super) struct Watched {
-    /// Tells what was wrong with it.
-    pub(super) fault: oneshot::Receiver<Fault>,
-    /// Set while it may take its time.
-    pub(super) free: Free,
-}
-
-/// Whether a body may take its time: once the origin answers it is the origin's to decide how long that
-/// goes on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Free(Arc<AtomicBool>);
-
-impl Free {
-    pub(super) fn set(&self, free: bool) {
-        self.0.store(free, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+    metrics: Arc<Metrics>,
 }
 
 /// What is wrong with a body.
@@ -65,44 +41,49 @@ pub enum Fault {
     TooLarge,
 }
 
+impl Fault {
+    /// The limit that is exceeded.
+    pub(super) const fn limit(self) -> &'static str {
+        match self {
+            Self::Late => "upload-timeout",
+            Self::TooLarge => "request-bytes",
+        }
+    }
+}
+
 impl<B: Body> Paced<B> {
-    /// Of a `body` from which so much is expected, and which may have `most` bytes.
-    pub(super) fn new(body: B, least: Least, most: u64) -> (Self, Option<Watched>) {
+    /// Of a `body` from which so much is expected, and which may have `most` bytes. What is returned besides
+    /// tells those who wait for the answer what was wrong with it; when nobody does, it is counted here.
+    pub(super) fn new(
+        body: B,
+        least: Least,
+        most: u64,
+        metrics: &Arc<Metrics>,
+    ) -> (Self, Option<oneshot::Receiver<Fault>>) {
         if body.size_hint().exact().is_some_and(|all| all <= most) {
             return (Self { body, watch: None }, None);
         }
         let (tell, fault) = oneshot::channel();
-        let free = Free::default();
         let watch = Watch {
             pace: Pace::new(least),
-            least,
             left: most,
             tell: Some(tell),
-            free: free.clone(),
+            metrics: metrics.clone(),
         };
         let paced = Self {
             body,
             watch: Some(Box::new(watch)),
         };
-        (paced, Some(Watched { fault, free }))
+        (paced, Some(fault))
     }
 }
 
 impl Watch {
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.pace.poll_late(cx).is_ready() {
-            if !self.free.is_set() {
-                return Poll::Ready(());
-            }
-            self.pace = Pace::new(self.least);
-        }
-        Poll::Pending
-    }
-
     fn fail<E>(&mut self, fault: Fault) -> Broken<E> {
-        if let Some(tell) = self.tell.take() {
-            // Whoever waited for the answer may have gone.
-            let _ = tell.send(fault);
+        if let Some(tell) = self.tell.take()
+            && tell.send(fault).is_err()
+        {
+            self.metrics.limited(fault.limit());
         }
         Broken::Fault(fault)
     }
@@ -128,6 +109,7 @@ where
         };
         match polled {
             Poll::Pending => watch
+                .pace
                 .poll_late(cx)
                 .map(|()| Some(Err(watch.fail(Fault::Late)))),
             Poll::Ready(Some(Ok(frame))) => {
@@ -181,7 +163,12 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_all_there_is_not_watched() {
-        let (body, watched) = Paced::new(Full::new(Bytes::from_static(b"abc")), LEAST, 3);
+        let (body, watched) = Paced::new(
+            Full::new(Bytes::from_static(b"abc")),
+            LEAST,
+            3,
+            &Arc::default(),
+        );
         assert!(watched.is_none());
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
     }
@@ -190,20 +177,24 @@ mod tests {
     async fn one_that_is_larger_than_allowed_fails() {
         let pieces = ["abc", "defg"].map(|piece| Ok::<_, &str>(Frame::data(Bytes::from(piece))));
         let body = StreamBody::new(futures_util::stream::iter(pieces));
-        let (body, watched) = Paced::new(body, LEAST, 6);
+        let (body, watched) = Paced::new(body, LEAST, 6, &Arc::default());
         assert!(body.collect().await.is_err());
-        assert_eq!(watched.unwrap().fault.await, Ok(Fault::TooLarge));
+        assert_eq!(watched.unwrap().await, Ok(Fault::TooLarge));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_does_not_come_fails_unless_it_may_take_its_time() {
-        let (mut body, watched) = Paced::new(silent(), LEAST, 6);
-        let watched = watched.unwrap();
-        watched.free.set(true);
-        let minute = Duration::from_secs(60);
-        assert!(timeout(minute, body.frame()).await.is_err());
-        watched.free.set(false);
-        assert!(body.frame().await.unwrap().is_err());
-        assert_eq!(watched.fault.await, Ok(Fault::Late));
+    async fn one_that_does_not_come_fails_and_is_counted_when_nobody_waits() {
+        let metrics = Arc::<Metrics>::default();
+        for is_answered in [false, true] {
+            let (mut body, watched) = Paced::new(silent(), LEAST, 6, &metrics);
+            let watched = watched.filter(|_| !is_answered);
+            let within = Duration::from_secs(11);
+            let frame = timeout(within, body.frame()).await.unwrap();
+            assert!(frame.unwrap().is_err());
+            match watched {
+                Some(told) => assert_eq!(told.await, Ok(Fault::Late)),
+                None => assert_eq!(metrics.has_limited("upload-timeout"), 1),
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use adit_shared::name::Host;
 use adit_shared::pump::{QuicSource, Watched};
+use adit_shared::stall::{Over, Reader};
 use adit_shared::stream::SendHalf;
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::frame::{FrameError, is_interim};
@@ -87,14 +88,19 @@ impl Raw {
         F: Future<Output = io::Result<(u64, u64)>>,
     {
         let (cut, registration) = AbortHandle::new_pair();
-        let source = Watched::new(self.source, self.slot.watch(None, &cut));
+        let reader = self.slot.watch(None, &cut);
+        let witness = reader.as_ref().map(Reader::witness);
+        let source = Watched::new(self.source, reader);
         match Abortable::new(pump((source, self.sink)), registration).await {
             Ok(Ok((_, sent))) => {
                 self.access.sent = sent;
                 self.access.outcome = Outcome::Done;
             }
             Ok(Err(error)) => tracing::debug!(%error, "switched exchange was cut"),
-            Err(_) => self.access.over_budget(),
+            Err(_) => {
+                let over = witness.and_then(|witness| witness.is_over());
+                self.access.over_budget(over.unwrap_or(Over::All));
+            }
         }
         drop(self.slot);
     }
@@ -211,9 +217,6 @@ impl Pending {
             };
             return Ok(Next::Switch(head, raw));
         }
-        if let Some(upload) = &self.begun.upload {
-            upload.answered();
-        }
         // An origin that takes the request without asking for its body may still read it.
         if head.status.is_success() {
             self.begin_upload();
@@ -224,10 +227,11 @@ impl Pending {
             response: rest,
             upload,
             method,
+            fault,
             ..
         } = self.begun;
         let body = rest.body(&head, length, &method);
-        let body = ResponseBody::new(body, upload, self.access);
+        let body = ResponseBody::new(body, upload, fault, self.access);
         Ok(Next::Response(head, body))
     }
 

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::Forward;
-use super::paced::Free;
+use super::body::limit;
 use crate::exchange::Slot;
 use crate::metrics::Metrics;
 
@@ -29,8 +29,6 @@ use crate::metrics::Metrics;
 pub struct Upload {
     go: Option<oneshot::Sender<Wish>>,
     abort: AbortHandle,
-    /// Whether its visitor may take its time; none when the body was all there.
-    free: Option<Free>,
     armed: bool,
     declined: bool,
 }
@@ -47,7 +45,6 @@ pub(super) struct Start {
     pub(super) wait: bool,
     /// What of the body may be here and wait for the agent, if it is worth the watching.
     pub(super) window: Option<u32>,
-    pub(super) free: Option<Free>,
 }
 
 /// What the origin wants of a body that waits to be asked for.
@@ -70,7 +67,6 @@ impl Start {
             mut send,
             wait,
             window,
-            free,
         } = self;
         let (go, gone) = oneshot::channel();
         let metrics = forward.metrics.clone();
@@ -118,7 +114,6 @@ impl Start {
         Upload {
             go: wait.then_some(go),
             abort,
-            free,
             armed: true,
             declined: false,
         }
@@ -134,8 +129,8 @@ struct Taken<B> {
 
 impl<B> Drop for Taken<B> {
     fn drop(&mut self) {
-        if self.reader.as_ref().is_some_and(Reader::is_over_budget) {
-            self.metrics.limited("stalled");
+        if let Some(over) = self.reader.as_ref().and_then(Reader::is_over) {
+            self.metrics.limited(limit(over));
             tracing::debug!(side = "agent", "upload given up: stalled for longest");
         }
     }
@@ -162,13 +157,6 @@ impl<B: HttpBody<Data = Bytes>> HttpBody for Taken<B> {
 }
 
 impl Upload {
-    /// The origin has begun to answer.
-    pub(super) fn answered(&self) {
-        if let Some(free) = &self.free {
-            free.set(true);
-        }
-    }
-
     /// The origin asks for the body, or may read it.
     pub(super) fn go(&mut self) {
         if let Some(go) = self.go.take() {
@@ -189,9 +177,6 @@ impl Upload {
     /// declined is given up.
     pub fn let_go(mut self) {
         self.armed = self.declined;
-        if let Some(free) = &self.free {
-            free.set(false);
-        }
     }
 }
 

@@ -154,6 +154,7 @@ impl<'a> Claims<'a> {
         if self.claims.len() + self.mirrors.len() < most {
             return Ok(());
         }
+        self.join.metrics.limited("tunnels-per-agent");
         Err((
             Refusal::Full,
             format!("one agent serves at most {most} tunnels here"),

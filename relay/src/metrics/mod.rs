@@ -136,6 +136,13 @@ impl Metrics {
         *limited.entry(limit).or_default() += 1;
     }
 
+    /// How often [`limited`](Self::limited) was said of this one.
+    #[cfg(test)]
+    pub(crate) fn has_limited(&self, limit: &str) -> u64 {
+        let limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        limited.get(limit).copied().unwrap_or_default()
+    }
+
     /// Counts bytes of a request's body that was sent whole.
     pub fn request_bytes(&self, bytes: u64) {
         self.request_bytes.add(bytes);

@@ -228,9 +228,13 @@ impl Routes {
     ) -> Result<Serving, Away> {
         let total = Held::take(&self.held, 1, self.limits.held);
         let here = Held::take(&route.held, 1, self.limits.held_per_host);
-        let (Some(_total), Some(_here)) = (total, here) else {
+        let (Some(_total), Some(_here)) = (&total, &here) else {
             self.holds.refused.inc();
-            return Err(Away::Crowded);
+            return Err(if here.is_none() {
+                Away::CrowdedHere
+            } else {
+                Away::Crowded
+            });
         };
         let Some(_bytes) = Held::take(&self.held_bytes, weight, self.limits.held_bytes) else {
             self.holds.refused.inc();
@@ -580,9 +584,12 @@ pub enum Away {
     /// Its agent did not come back in time.
     #[error("the agent is away")]
     Absent,
+    /// Too many requests wait for agents already.
+    #[error("the agent is away, and too many requests wait for agents")]
+    Crowded,
     /// Too many requests wait for it already.
     #[error("the agent is away, and too many requests wait for it")]
-    Crowded,
+    CrowdedHere,
     /// What requests that wait hold is as much as it may be.
     #[error("the agent is away, and requests that wait hold too many bytes")]
     Heavy,

@@ -142,6 +142,9 @@ pub enum BodyError {
     /// The body is longer or shorter than its head said.
     #[error("the body does not have the length that its head declared")]
     Length,
+    /// The request that it answers came to nothing meanwhile.
+    #[error("the request that it answers failed")]
+    Request,
 }
 
 /// The length that a head declares for its body, if it declares one and no other.

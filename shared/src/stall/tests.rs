@@ -95,7 +95,10 @@ fn the_longest_stalled_are_cut_until_the_rest_is_within_the_budget() {
     assert_eq!((found.stalled, found.held), (2, 2 * MIB));
     let cut: Vec<_> = all.iter().map(|one| one.cut.is_aborted()).collect();
     assert_eq!(cut, [true, false, true, false]);
-    let over: Vec<_> = all.iter().map(|one| one.reader.is_over_budget()).collect();
+    let over: Vec<_> = all
+        .iter()
+        .map(|one| one.reader.is_over().is_some())
+        .collect();
     assert_eq!(over, cut);
 }
 

@@ -1,9 +1,11 @@
 //! HTTP/3 by clients that none of us wrote, and what a hostile one costs the built relay.
 
 use adit_tests::http3::Quic;
-use adit_tests::program::{BuiltRelay, run};
+use adit_tests::origin::{Origin, read_head};
+use adit_tests::program::{BuiltRelay, Program, run};
 use adit_tests::soon;
 use quinn::{TransportConfig, VarInt};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{Setting, node, python};
 
@@ -56,12 +58,16 @@ async fn hostile(frames: u64) {
     // Frames that nobody knows, of a GiB.
     let unknown = [0x21, 0xc0, 0, 0, 0, 0x40, 0, 0, 0];
     assert_eq!(flood(&quic, &unknown, frames).await, frames);
-    // Heads of 900 MB: each stream takes some until it is stopped.
+    // Heads of 900 MB, until a quarter as much was sent of them: each stream takes some before it is stopped.
     let mut sent = 0;
-    for _ in 0..16 {
-        sent += flood(&quic, &large, frames / 4).await;
+    while sent < frames / 4 {
+        let more = flood(&quic, &large, frames / 4).await;
+        assert!(
+            more > 0,
+            "{sent} bytes of heads were taken, and then no more"
+        );
+        sent += more;
     }
-    assert!(sent > 0);
     // Requests that are never finished, and such that are given up at once.
     let mut slow = Vec::new();
     for _ in 0..50 {
@@ -92,3 +98,57 @@ async fn a_hostile_visitor_over_http3_costs_no_memory() {
 async fn a_hostile_visitor_over_http3_costs_no_memory_however_long_it_goes_on() {
     hostile(1 << 30).await;
 }
+
+/// Responses that nobody reads wait at the agent: a stream costs the relay its window, and as much again that is on its
+/// way to the visitor.
+#[tokio::test]
+async fn slow_readers_over_http3_cost_their_windows_at_most() {
+    let relay = BuiltRelay::start(&["--limit", "window=128KiB"]).await;
+    let origin = Origin::scripted(|mut stream| async move {
+        drop(read_head(&mut stream).await);
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 67108864\r\n\r\n";
+        drop(stream.write_all(head.as_bytes()).await);
+        let piece = vec![b'x'; 1 << 20];
+        while stream.write_all(&piece).await.is_ok() {}
+    })
+    .await;
+    let url = format!("http://{}", origin.address);
+    let agent = relay.agent(&["--subdomain", "app", "--origin", &url]);
+    let mut agent = Program::start(agent);
+    agent
+        .line("its URL", |line| line.starts_with("http").then_some(()))
+        .await;
+    let mut transport = TransportConfig::default();
+    transport.stream_receive_window(VarInt::from_u32(16 << 10));
+    let (address, ca) = (relay.address("quic"), relay.ca());
+    let quic = Quic::dial(address, &ca, "app.localhost", transport).await;
+    // `GET https://app.localhost/` in QPACK's static table and plain text.
+    let section = [&b"\0\0\xd1\xd7\x50\x0d"[..], b"app.localhost", b"\xc1"].concat();
+    let get = [&[1, u8::try_from(section.len()).unwrap()][..], &section].concat();
+    // What one of them costs, and the connections, is there already.
+    let mut readers = Vec::new();
+    let mut read = async || {
+        let (send, mut recv) = quic.open(&get, true).await;
+        let some = soon("some of the response", recv.read_chunk(1024, true)).await;
+        assert!(some.unwrap().is_some());
+        readers.push((send, recv));
+    };
+    read().await;
+    let before = relay.program.resident();
+    for _ in 0..READERS {
+        read().await;
+    }
+    // Each of them has taken all that it may by then, or was just read from.
+    for (_, recv) in &mut readers {
+        let some = soon("some more", recv.read_chunk(1024, true)).await;
+        assert!(some.unwrap().is_some());
+    }
+    let (after, windows) = (relay.program.resident(), READERS * 2 * 128);
+    assert!(
+        after < before + windows + (8 << 10),
+        "{before} KiB before, {after} after"
+    );
+}
+
+/// Responses that nobody reads.
+const READERS: u64 = 64;

@@ -1,7 +1,12 @@
 //! From HTTP to HTTPS, and nowhere else.
 
+use std::time::Duration;
+
 use adit_relay::config::Mode;
-use adit_tests::World;
+use adit_tests::{World, eventually, soon};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::hostile::addresses::limited;
 
 #[tokio::test]
 async fn a_relay_redirects_nobody_elsewhere() {
@@ -48,5 +53,23 @@ async fn a_relay_redirects_nobody_elsewhere() {
         let answer = ask(target, hosts).await;
         assert!(answer.status.is_client_error(), "{target} {hosts}");
         assert!(!answer.fields.contains_key("location"), "{target} {hosts}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_whole_to_be_redirected_is_not_waited_for() {
+    let world = World::with(|config| {
+        config.mode = Mode::Public;
+        config.limits.head_timeout = Duration::from_millis(200);
+    })
+    .await;
+    for (count, start) in [(1, ""), (2, "GET / HTTP/1.1\r\nHost: app.loc")] {
+        let mut visitor = world.dial().await;
+        visitor.write_all(start.as_bytes()).await.unwrap();
+        drop(soon("the end", visitor.read_to_end(&mut Vec::new())).await);
+        eventually("it is counted", || async {
+            limited(&world, "head-timeout").await == count
+        })
+        .await;
     }
 }

@@ -87,9 +87,24 @@ pub enum BadRequest {
     /// The head is too large.
     #[error("the request's head is too large")]
     TooLarge,
+    /// The head has too many fields.
+    #[error("the request's head has too many fields")]
+    TooMany,
     /// The head did not come in time.
     #[error("the request's head did not come in time")]
     Late,
+}
+
+impl BadRequest {
+    /// The limit that it exceeds, if it does.
+    pub const fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::TooLarge => Some("head-bytes"),
+            Self::TooMany => Some("head-fields"),
+            Self::Late => Some("head-timeout"),
+            _ => None,
+        }
+    }
 }
 
 /// Room for the fields of one head.
@@ -259,7 +274,7 @@ fn is_last(list: &[u8], option: &[u8]) -> bool {
 
 fn wrong(error: httparse::Error, bytes: &[u8]) -> BadRequest {
     BadRequest::Syntax(match error {
-        httparse::Error::TooManyHeaders => return BadRequest::TooLarge,
+        httparse::Error::TooManyHeaders => return BadRequest::TooMany,
         httparse::Error::Version if is_of_other_version(bytes) => return BadRequest::Version,
         httparse::Error::HeaderName => {
             "The name of a field is none, is folded, or is not followed by a colon at once."

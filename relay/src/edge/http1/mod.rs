@@ -38,7 +38,7 @@ use self::incoming::Incoming;
 use self::outgoing::{Cut, Fate, Outgoing, put_head};
 use self::patience::Patience;
 use self::reader::Rest;
-use super::answer::{Answer, Form};
+use super::answer::Form;
 use super::serve::{Body, Reply, Service};
 use crate::forward::{Failure, ForwardError, Inbound, Next, Prepared, Raw, Visitor};
 
@@ -91,9 +91,12 @@ pub async fn serve<T: Transport>(io: T, early: BytesMut, service: &Service, visi
                         continue;
                     }
                     Came::Late if has_begun => {
-                        service.metrics.limited("head-timeout");
                         return Box::pin(refuse(connection, BadRequest::Late, service)).await;
                     }
+                    Came::Late if is_first && stop.is_some() => {
+                        return service.metrics.limited("head-timeout");
+                    }
+                    // One that asks nothing more has ended as it should.
                     Came::Late | Came::Stop | Came::End => return,
                 }
             }
@@ -378,7 +381,7 @@ async fn send<T: Transport>(
 /// Answers what is no request, and closes.
 async fn refuse<T: Transport>(mut connection: Connection<T>, error: BadRequest, service: &Service) {
     tracing::debug!(side = "visitor", %error, "request refused");
-    let Reply { head, body } = service.refuse(Answer::from(&error));
+    let Reply { head, body } = service.refuse(&error);
     let framing = outgoing::Framing::of(Manners::UNKNOWN, head.status, &body);
     put_head(
         &head,

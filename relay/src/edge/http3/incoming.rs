@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use adit_shared::quic::ReadError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
@@ -11,7 +12,7 @@ use thiserror::Error;
 use super::code::{Code, Violation};
 use super::frame::Piece;
 use super::inflow::{Fault, Inflow};
-use super::link::{Link, Uploading};
+use super::link::{Fate, Link, Uploading};
 use super::{qpack, request};
 
 /// The body of a request.
@@ -24,12 +25,13 @@ pub(super) struct Incoming {
     /// Nothing may come any more.
     trailed: bool,
     link: Arc<Link>,
+    fate: Fate,
     uploading: Option<Uploading>,
 }
 
 impl Incoming {
-    /// What follows a head that declared a `length` or none.
-    pub(super) fn new(from: Inflow, length: Option<u64>, link: &Arc<Link>) -> Self {
+    /// What follows a head that declared a `length` or none, of a request with this `fate`.
+    pub(super) fn new(from: Inflow, length: Option<u64>, link: &Arc<Link>, fate: &Fate) -> Self {
         let uploading = (!from.has_ended())
             .then(|| link.uploading(length))
             .flatten();
@@ -38,6 +40,7 @@ impl Incoming {
             left: length,
             trailed: false,
             link: link.clone(),
+            fate: fate.clone(),
             uploading,
         }
     }
@@ -49,6 +52,7 @@ impl Incoming {
             left: None,
             trailed: false,
             link: link.clone(),
+            fate: Fate::default(),
             uploading: None,
         }
     }
@@ -80,7 +84,7 @@ impl Incoming {
                         qpack::BadSection::Malformed(error) => IncomingError::Violation(
                             Violation::new(Code::QpackDecompressionFailed, error.0),
                         ),
-                        qpack::BadSection::TooLarge => TOO_LARGE,
+                        qpack::BadSection::TooLarge | qpack::BadSection::TooMany => TOO_LARGE,
                     })?;
                 let malformed = |what| IncomingError::Stream(Code::MessageError, what);
                 let fields = request::trailers(&section).map_err(malformed)?;
@@ -103,8 +107,12 @@ impl Incoming {
                 if let Some(from) = &mut self.from {
                     from.stop(*code);
                 }
+                self.link.given_up(&self.fate, *code);
             }
-            IncomingError::Left(_) => {}
+            IncomingError::Left(ReadError::Reset(_)) => {
+                self.link.given_up(&self.fate, Code::RequestCancelled);
+            }
+            IncomingError::Left(ReadError::Lost(_)) => {}
         }
         self.end();
     }
@@ -157,7 +165,7 @@ pub(super) enum IncomingError {
     Stream(Code, &'static str),
     /// The visitor gave it up, or is gone.
     #[error(transparent)]
-    Left(adit_shared::quic::ReadError),
+    Left(ReadError),
 }
 
 const LENGTH: IncomingError = IncomingError::Stream(

@@ -1,7 +1,7 @@
 //! What the requests of one connection have in common.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use adit_shared::quic::Connection;
 use tokio::sync::Notify;
@@ -25,6 +25,8 @@ pub(super) struct Link {
     idle: Notify,
     uploads: AtomicU32,
     resets: Mutex<Bucket>,
+    /// It was closed because of those.
+    sent_away: AtomicBool,
 }
 
 impl Link {
@@ -42,6 +44,7 @@ impl Link {
             idle: Notify::new(),
             uploads: AtomicU32::new(0),
             resets: Mutex::new(Bucket::of_resets()),
+            sent_away: AtomicBool::new(false),
         }
     }
 
@@ -58,10 +61,14 @@ impl Link {
         Request(self.clone())
     }
 
-    /// The visitor gave a request up. One that does so with nearly all of them is sent away
-    /// (CVE-2023-44487).
-    pub(super) fn given_up(&self) {
-        if self.resets().take(2).is_none() {
+    /// The visitor gave a request up, or broke it so that we have to: with this code, noted in its `fate`.
+    /// One that does so with nearly all of them is sent away (CVE-2023-44487, CVE-2025-8671).
+    pub(super) fn given_up(&self, fate: &Fate, code: Code) {
+        // Whatever is noticed next of the same request counts no more.
+        if fate.set(code).is_err() {
+            return;
+        }
+        if self.resets().take(2).is_none() && !self.sent_away.swap(true, Ordering::Relaxed) {
             self.service.metrics.limited("frames");
             let what = "most requests are given up";
             self.close(&Violation::new(Code::ExcessiveLoad, what));
@@ -102,6 +109,9 @@ impl Link {
             .close_as(violation.code.number(), violation.what);
     }
 }
+
+/// Why a request was given up, if it was: its body and its response may both come to that.
+pub(super) type Fate = Arc<OnceLock<Code>>;
 
 /// A request that is counted.
 #[derive(Debug)]

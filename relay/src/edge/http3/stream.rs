@@ -16,14 +16,13 @@ use http::{Method, StatusCode};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::super::answer::Answer;
 use super::super::http1::BadRequest;
 use super::super::serve::{Asker as _, Reply, Told, tell};
 use super::code::{Code, Violation};
 use super::frame::{On, Piece};
 use super::incoming::Incoming;
 use super::inflow::{Fault, Inflow};
-use super::link::Link;
+use super::link::{Fate, Link};
 use super::outgoing::{Cut, Outgoing};
 use super::qpack::{self, BadSection, Section};
 use super::request::{BadHead, Head};
@@ -41,7 +40,8 @@ pub(super) async fn serve(link: &Arc<Link>, send: SendStream, recv: RecvStream) 
         link,
         pace: Pace::new(link.service.patience.download),
     };
-    let ended = exchange(&mut inflow, &mut outgoing).await;
+    let fate = Fate::default();
+    let ended = exchange(&mut inflow, &mut outgoing, &fate).await;
     match ended {
         Ok(End::Whole) => {}
         Ok(End::Switch(switched)) => {
@@ -51,10 +51,7 @@ pub(super) async fn serve(link: &Arc<Link>, send: SendStream, recv: RecvStream) 
         }
         Err(Broken::Answer(error)) => {
             tracing::debug!(side = "visitor", %error, "request refused");
-            if let BadRequest::Late = error {
-                link.service.metrics.limited("head-timeout");
-            }
-            let Reply { head, body } = link.service.refuse(Answer::from(&error));
+            let Reply { head, body } = link.service.refuse(&error);
             if outgoing.send(&head, body, false).await.is_err() {
                 return;
             }
@@ -64,6 +61,10 @@ pub(super) async fn serve(link: &Arc<Link>, send: SendStream, recv: RecvStream) 
             if let Some(inflow) = &mut inflow {
                 inflow.stop(code);
             }
+            // The origin's fault is not the visitor's.
+            if code != Code::InternalError {
+                link.given_up(&fate, code);
+            }
             return send.reset_as(code.number());
         }
         Err(Broken::Connection(violation)) => return link.close(&violation),
@@ -72,7 +73,7 @@ pub(super) async fn serve(link: &Arc<Link>, send: SendStream, recv: RecvStream) 
             match error {
                 Cut::Left | Cut::Write(_) => {
                     send.reset_as(Code::RequestCancelled.number());
-                    link.given_up();
+                    link.given_up(&fate, Code::RequestCancelled);
                 }
                 Cut::Slow => link.service.metrics.limited("download-timeout"),
                 Cut::Body(_) | Cut::Stalled => {}
@@ -132,6 +133,7 @@ impl From<BadHead> for Broken {
 async fn exchange<G: Future + Send>(
     from: &mut Option<Inflow>,
     outgoing: &mut Outgoing<'_, G>,
+    fate: &Fate,
 ) -> Result<End, Broken> {
     let link = outgoing.link;
     let Some(inflow) = from else {
@@ -152,7 +154,7 @@ async fn exchange<G: Future + Send>(
     let is_head = head.method == Method::HEAD;
     let (body, raw) = match (head.protocol.is_some(), from.take()) {
         (true, inflow) => (Incoming::none(link), inflow),
-        (false, Some(inflow)) => (Incoming::new(inflow, head.length, link), None),
+        (false, Some(inflow)) => (Incoming::new(inflow, head.length, link, fate), None),
         (false, None) => (Incoming::none(link), None),
     };
     let form = head.form;
@@ -173,7 +175,12 @@ async fn exchange<G: Future + Send>(
     drop(head);
     drop(section);
     let told = tell(&link.service, prepared, form, body, outgoing).await;
-    match (told.ok_or(Cut::Left)?, raw) {
+    let told = told.ok_or(Cut::Left)?;
+    // What was answered to a request whose body is malformed is no answer to it.
+    if let Some(code) = fate.get().filter(|code| **code != Code::RequestCancelled) {
+        return Err(Broken::Stream(*code, "the body is not as it should be"));
+    }
+    match (told, raw) {
         (Told::Response(Reply { head, body }), _) => {
             outgoing.send(&head, body, is_head).await?;
             Ok(End::Whole)
@@ -211,6 +218,7 @@ async fn read(inflow: &mut Inflow, link: &Link) -> Result<Section, Broken> {
     };
     qpack::decode(&block, link.limit).map_err(|error| match error {
         BadSection::TooLarge => Broken::Answer(BadRequest::TooLarge),
+        BadSection::TooMany => Broken::Answer(BadRequest::TooMany),
         BadSection::Malformed(error) => {
             Violation::new(Code::QpackDecompressionFailed, error.0).into()
         }

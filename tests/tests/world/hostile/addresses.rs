@@ -36,7 +36,7 @@ async fn get_from_other(world: &World, name: &str) -> Answer {
     parse(&answer)
 }
 
-pub(super) async fn limited(world: &World, limit: &str) -> u64 {
+pub(crate) async fn limited(world: &World, limit: &str) -> u64 {
     let metrics = world.admin_text("/metrics").await;
     let line = format!("adit_relay_limited_total{{limit=\"{limit}\"}} ");
     let value = metrics.lines().find_map(|text| text.strip_prefix(&line));

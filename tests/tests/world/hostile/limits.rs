@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::addresses::limited;
 use super::{assert_well, recorded};
 use crate::names::sessions;
 
@@ -76,6 +77,7 @@ async fn requests_above_what_may_wait_are_refused_at_once() {
     let shown = (refused.status.as_u16(), refused.error());
     assert_eq!(shown, (503, Some("agent-away")));
     assert!(refused.fields.contains_key("retry-after"));
+    assert_eq!(limited(&world, "held-per-name").await, 1);
     assert_well(&world).await;
     let mut back = Agent::start(config);
     back.online().await;
@@ -177,6 +179,10 @@ async fn a_head_above_the_limits_is_refused() {
     let shown = (answer.status.as_u16(), answer.error());
     assert_eq!(shown, (431, Some("head-too-large")), "over HTTP/2");
 
+    // By bytes: four heads, one that was never whole, and one over HTTP/2. By fields: what the parser takes, and
+    // what it does not.
+    assert_eq!(limited(&world, "head-bytes").await, 6);
+    assert_eq!(limited(&world, "head-fields").await, 2);
     assert_eq!(*heard.lock().await, "");
     assert_eq!(world.say(head("", &some(100)).as_bytes()).await.status, 200);
     assert_well(&world).await;
@@ -207,6 +213,12 @@ async fn slow_heads_and_handshakes_are_closed() {
     }
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(6), "{took:?}");
+    // Two said too little of themselves to be told apart, and so had not begun.
+    let counted = [
+        limited(&world, "head-timeout").await,
+        limited(&world, "handshake-timeout").await,
+    ];
+    assert_eq!(counted.iter().sum::<u64>(), 6, "{counted:?}");
     assert_well(&world).await;
 }
 

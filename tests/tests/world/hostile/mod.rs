@@ -1,7 +1,7 @@
 //! Bad peers: agents that break the protocol and visitors that break HTTP. Each harms itself at
 //! most, and the next request to somebody else is answered as ever.
 
-mod addresses;
+pub(super) mod addresses;
 mod bodies;
 mod control;
 mod frames;

@@ -84,6 +84,51 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     assert_well(&world).await;
 }
 
+/// An origin that answers at once does not make its visitor's trickle last for ever.
+#[tokio::test]
+async fn an_upload_that_was_answered_and_does_not_come_is_cut() {
+    let (world, _agents) = hasty().await;
+    // One that goes on with its answer, and one whose answer is over at once.
+    let answers = [
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        "content-length: 5\r\n\r\nhello",
+    ];
+    for (at, answer) in answers.into_iter().enumerate() {
+        let origin = Origin::scripted(move |mut stream| async move {
+            drop(read_head(&mut stream).await);
+            let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+            drop(stream.write_all(answer.as_bytes()).await);
+            while stream.read(&mut [0; 1024]).await.is_ok_and(|len| len > 0) {}
+        })
+        .await;
+        let early = world.agent("early", origin.address).await;
+        let mut visitor = world.dial().await;
+        let head = b"POST / HTTP/1.1\r\nHost: early.localhost\r\ncontent-length: 1000000\r\n\r\n";
+        visitor.write_all(head).await.unwrap();
+        let (mut read, mut write) = visitor.split();
+        let trickle = async {
+            let mut ticks = interval(Duration::from_millis(50));
+            while write.write_all(b"0").await.is_ok() {
+                ticks.tick().await;
+            }
+            pending::<()>().await;
+        };
+        let mut seen = Vec::new();
+        tokio::select! {
+            () = trickle => {}
+            read = soon("the end", read.read_to_end(&mut seen)) => drop(read),
+        }
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(
+            seen.contains("hello") && !seen.contains("0\r\n\r\n"),
+            "{seen}"
+        );
+        assert_eq!(limited(&world, "upload-timeout").await, at as u64 + 1);
+        assert!(early.stop().await);
+    }
+    assert_well(&world).await;
+}
+
 #[tokio::test]
 async fn a_body_that_the_origin_does_not_take_is_waited_for() {
     let world = World::with(|config| {
@@ -125,10 +170,10 @@ async fn an_agent_that_takes_no_uploads_makes_the_relay_hold_a_bounded_amount() 
         untaken.push((response, body, evil.exchange().await));
     }
     eventually("some of them are given up", || async {
-        limited(&world, "stalled").await >= 2
+        limited(&world, "stalled-per-agent").await >= 2
     })
     .await;
-    assert!(limited(&world, "stalled").await <= 3);
+    assert!(limited(&world, "stalled-per-agent").await <= 3);
     assert_well(&world).await;
 }
 
@@ -139,14 +184,16 @@ const BODY: usize = 24 << 20;
 async fn a_call_may_send_its_messages_whenever_it_likes() {
     let (world, _agents) = hasty().await;
     let h2 = world.h2c().await;
-    let request = Request::post("http://echo.localhost/")
-        .header("content-type", "application/grpc+proto")
-        .body(())
-        .unwrap();
-    let (response, mut stream) = h2.sender().await.send_request(request, false).unwrap();
-    tokio::time::sleep(4 * SHORT).await;
-    stream.send_data(Bytes::from_static(b"late"), true).unwrap();
-    assert_eq!(soon("an answer", response).await.unwrap().status(), 200);
+    for kind in ["application/grpc+proto", "application/connect+json"] {
+        let request = Request::post("http://echo.localhost/")
+            .header("content-type", kind)
+            .body(())
+            .unwrap();
+        let (response, mut stream) = h2.sender().await.send_request(request, false).unwrap();
+        tokio::time::sleep(4 * SHORT).await;
+        stream.send_data(Bytes::from_static(b"late"), true).unwrap();
+        assert_eq!(soon("an answer", response).await.unwrap().status(), 200);
+    }
 }
 
 #[tokio::test]

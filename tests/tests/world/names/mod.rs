@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::hostile::Evil;
+use super::hostile::addresses::limited;
 
 /// An origin that answers every request with this word.
 async fn word(word: &str) -> Origin {
@@ -146,6 +147,7 @@ async fn one_agent_takes_no_more_names_than_the_relay_allows() {
     };
     assert_eq!(refused.reason, Refusal::Full);
     assert!(refused.message.contains("at most 2"), "{}", refused.message);
+    assert_eq!(limited(&world, "tunnels-per-agent").await, 1);
 }
 
 /// Invariant 6: a name belongs to one identity at a time, and nobody else can take it.

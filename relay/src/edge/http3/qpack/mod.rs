@@ -46,9 +46,12 @@ pub enum BadSection {
     /// It cannot be decompressed, which is an error of the connection.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// It has more than the limit.
+    /// It has more bytes than the limit.
     #[error("the header is too large")]
     TooLarge,
+    /// It has more fields than the limit.
+    #[error("the header has too many fields")]
+    TooMany,
 }
 
 /// What is wrong with compressed fields.
@@ -76,7 +79,7 @@ pub fn decode(mut from: &[u8], limit: Limit) -> Result<Section, BadSection> {
     };
     while let Some(first) = from.first().copied() {
         if section.fields.len() == limit.fields {
-            return Err(BadSection::TooLarge);
+            return Err(BadSection::TooMany);
         }
         let start = section.text.len();
         let middle = match first {

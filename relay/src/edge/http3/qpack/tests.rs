@@ -103,7 +103,7 @@ fn a_section_takes_no_more_than_it_may() {
     assert_eq!(decoded(&zeros), Err(BadSection::TooLarge));
     let fields = |count| [&[0, 0][..], &[0xd1].repeat(count)].concat();
     assert_eq!(decoded(&fields(10)).unwrap().len(), 10);
-    assert_eq!(decoded(&fields(11)), Err(BadSection::TooLarge));
+    assert_eq!(decoded(&fields(11)), Err(BadSection::TooMany));
     let mut exact = BytesMut::new();
     begin(&mut exact);
     put(b"x", &[b'a'; 999], &mut exact);
