@@ -7,6 +7,7 @@
     reason = "a test's tasks end with its runtime"
 )]
 
+mod amplification;
 mod away;
 mod beside;
 mod cancel;
