@@ -26,6 +26,6 @@ mod notice;
 pub mod proxied;
 pub mod redirect;
 pub mod serve;
-mod sniff;
+pub mod sniff;
 pub mod tcp;
 pub mod tls;

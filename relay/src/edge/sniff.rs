@@ -83,26 +83,33 @@ impl Start {
 /// Looks for the `Host` field of a head that comes in pieces. It only guesses where a connection is
 /// served best, so what is no proper head may pass for one without the field.
 #[derive(Debug, Default)]
-struct Search {
+pub struct Search {
     /// Where the line begins that was not whole last time.
     line: usize,
 }
 
+/// What was found.
 #[derive(Debug, PartialEq)]
-enum Found {
+pub enum Found {
+    /// The host.
     Host(Host),
+    /// There is none.
     Nothing,
+    /// More bytes are needed.
     More,
 }
 
 impl Search {
-    fn go_on(&mut self, head: &[u8]) -> Found {
+    /// Looks at `head`, which begins with what was looked at before.
+    pub fn go_on(&mut self, head: &[u8]) -> Found {
         while let Some(length) = head[self.line..].iter().position(|byte| *byte == b'\n') {
-            let line = head[self.line..self.line + length].trim_ascii();
+            let line = &head[self.line..self.line + length];
             self.line += length + 1;
-            if line.is_empty() || !is_text(line) {
+            // Before anything is trimmed: what is garbage within a line that is cut is garbage in a whole one.
+            if !is_text(line) || line.trim_ascii().is_empty() {
                 return Found::Nothing;
             }
+            let line = line.trim_ascii();
             if let Some(value) = field(line, b"host") {
                 let host = std::str::from_utf8(value).ok();
                 let host = host.and_then(|text| Host::from_authority(text.trim()).ok());

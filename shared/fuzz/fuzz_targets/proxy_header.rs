@@ -1,20 +1,8 @@
-//! A header of the PROXY protocol has one end, wherever it is cut, and is bounded.
+//! See `checks/proxy_header.rs`.
 
 #![no_main]
 
-use adit_relay::edge::proxied::header::{MAX, Step, parse};
-use libfuzzer_sys::fuzz_target;
+#[path = "../checks/proxy_header.rs"]
+mod check;
 
-fuzz_target!(|data: &[u8]| {
-    match parse(data) {
-        Ok(Step::More) => assert!(data.len() < MAX),
-        Ok(whole @ Step::Whole { length, .. }) => {
-            assert!(length <= data.len() && length <= MAX);
-            for end in 0..length {
-                assert_eq!(parse(&data[..end]), Ok(Step::More));
-            }
-            assert_eq!(parse(&data[..length]), Ok(whole));
-        }
-        Err(_) => {}
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check::check(data));

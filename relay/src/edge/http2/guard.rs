@@ -131,7 +131,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
 
 /// The frames of a visitor, as far as they are counted.
 #[derive(Debug)]
-struct Frames {
+pub struct Frames {
     /// What is known of the next frame's header.
     header: [u8; HEADER],
     have: usize,
@@ -157,7 +157,12 @@ impl Default for Frames {
 }
 
 impl Frames {
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
+    /// Counts what these bytes bring.
+    ///
+    /// # Errors
+    ///
+    /// [`Excess`].
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -177,6 +182,11 @@ impl Frames {
             self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
             self.count(kind, flags)?;
         }
+    }
+
+    /// Whether a head has begun and not ended.
+    pub fn is_in_head(&self) -> bool {
+        self.in_head
     }
 
     /// One more frame (RFC 9113 section 6).
@@ -203,13 +213,17 @@ impl Frames {
 
 /// What a visitor did too much of.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-enum Excess {
+pub enum Excess {
+    /// CVE-2023-44487.
     #[error("it resets most of its streams")]
     Resets,
+    /// CVE-2019-9512, CVE-2019-9515.
     #[error("it sends more control frames than anybody needs")]
     Controls,
+    /// The rest of a head is waited for in vain.
     #[error("a head did not come to its end in time")]
     Head,
+    /// It does not read.
     #[error("it takes nothing")]
     Slow,
 }
