@@ -4,13 +4,15 @@
 //! as long as it can. There are never more than so many at once.
 
 mod act;
+mod http3;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use adit_shared::quic::HTTP3;
 use adit_shared::quic::tls::{self, Trust};
 use clap::ValueEnum;
 use rustls::ClientConfig;
@@ -47,6 +49,12 @@ pub(crate) enum FloodKind {
     Settings,
     /// HTTP/2: requests whose responses have no window.
     Windows,
+    /// HTTP/3: requests that are given up at once.
+    Http3Resets,
+    /// HTTP/3: large responses that are read byte by byte.
+    Http3SlowReads,
+    /// HTTP/3: heads that are far too large.
+    Http3Heads,
     /// QUIC handshakes that are begun and left.
     HalfHandshakes,
     /// Agents that never say hello.
@@ -70,6 +78,9 @@ impl FloodKind {
         Self::Pings,
         Self::Settings,
         Self::Windows,
+        Self::Http3Resets,
+        Self::Http3SlowReads,
+        Self::Http3Heads,
         Self::HalfHandshakes,
         Self::SilentAgents,
         Self::Garbage,
@@ -90,6 +101,9 @@ impl FloodKind {
             Self::Pings => "pings",
             Self::Settings => "settings",
             Self::Windows => "windows",
+            Self::Http3Resets => "http3-resets",
+            Self::Http3SlowReads => "http3-slow-reads",
+            Self::Http3Heads => "http3-heads",
             Self::HalfHandshakes => "half-handshakes",
             Self::SilentAgents => "silent-agents",
             Self::Garbage => "garbage",
@@ -102,10 +116,15 @@ impl FloodKind {
             Self::Connections | Self::SlowHeads | Self::SlowBodies => (500, 2_000),
             Self::Tls => (400, 400),
             Self::SlowReads => (20, 500),
-            Self::Windows => (10, 500),
+            Self::Windows | Self::Http3SlowReads => (10, 500),
             Self::Requests => (100, 64),
             Self::Heads => (200, 200),
-            Self::Resets | Self::Continuation | Self::Pings | Self::Settings => (50, 8),
+            Self::Resets
+            | Self::Continuation
+            | Self::Pings
+            | Self::Settings
+            | Self::Http3Resets => (50, 8),
+            Self::Http3Heads => (50, 32),
             Self::HalfHandshakes | Self::SilentAgents => (300, 1_000),
             Self::Garbage => (100, 100),
         }
@@ -140,6 +159,7 @@ struct Flood {
     target: Target,
     visitors: Arc<ClientConfig>,
     agents: Arc<ClientConfig>,
+    over_quic: Arc<ClientConfig>,
     sent: AtomicU64,
     ended: AtomicU64,
 }
@@ -161,6 +181,7 @@ pub(super) async fn run(target: Target) -> anyhow::Result<()> {
     let flood = Arc::new(Flood {
         visitors: client(b"http/1.1")?,
         agents: client(adit_shared::wire::ALPN)?,
+        over_quic: client(HTTP3)?,
         target,
         sent: AtomicU64::new(0),
         ended: AtomicU64::new(0),
@@ -194,3 +215,6 @@ async fn pour(flood: Arc<Flood>) {
         });
     }
 }
+
+/// The address of the flood.
+const US: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);

@@ -1,6 +1,6 @@
 //! One act of each kind of flood.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use adit_shared::quic::endpoint::Dialer;
@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Flood, FloodKind};
+use super::{Flood, FloodKind, US, http3};
 
 /// Does it once, until the relay ends it. Dropped, it is over.
 pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
@@ -77,6 +77,9 @@ pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
             frames(flood, &[], |_| frame(4, 0, 0, &[0, 4, 0, 0, 0xff, 0xff])).await
         }
         FloodKind::Windows => windows(flood).await,
+        FloodKind::Http3Resets => http3::resets(flood).await,
+        FloodKind::Http3SlowReads => http3::slow_reads(flood).await,
+        FloodKind::Http3Heads => http3::heads(flood).await,
         FloodKind::HalfHandshakes => {
             let dialer = Dialer::bind(flood.target.quic)?;
             flood.sent();
@@ -240,8 +243,6 @@ fn get(host: &str, stream: u32, flags: u8) -> Vec<u8> {
     frame(1, flags, stream, &block)
 }
 
-/// The address of the flood.
-const US: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const BUFFER: u32 = 64 << 10;
 const LONG: Duration = Duration::from_secs(10);
 /// Frames of one connection, and how many of them every ten milliseconds.
