@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use adit_tests::mix::Outcome;
 use adit_tests::path::Faults;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::schedules::tick;
 use super::{Scene, goes_on};
 
 #[tokio::test]
@@ -82,26 +79,4 @@ async fn short_cuts_one_after_the_other_lose_nothing() {
         goes_on(&mut load, Duration::from_secs(2)).await;
     }
     scene.end(load).await;
-}
-
-/// Where nothing tells that the way is there again, the agent must try more often than requests are given up.
-#[tokio::test]
-async fn after_minutes_without_a_way_the_agent_is_back_within_seconds() {
-    let scene = Scene::start(7).await;
-    let door = scene.mix.door(scene.world.http);
-    let mut ticks = JoinSet::new();
-    tokio::time::pause();
-    ticks.spawn(tick());
-    for seconds in [75, 92, 109] {
-        scene.path.set(scene.usual.but_cut());
-        sleep(Duration::from_secs(seconds)).await;
-        scene.path.set(scene.usual);
-        let began = Instant::now();
-        while door.small(seconds).await != Outcome::Whole {
-            sleep(Duration::from_millis(100)).await;
-        }
-        let took = began.elapsed();
-        println!("after {seconds} s: back after {took:?}");
-        assert!(took < Duration::from_secs(7), "{seconds} s: {took:?}");
-    }
 }

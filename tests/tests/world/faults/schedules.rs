@@ -96,7 +96,7 @@ async fn play(first: u64, count: u64, kind: Kind) {
 }
 
 /// Lets a clock that jumps jump by no more than a millisecond.
-pub(super) async fn tick() {
+async fn tick() {
     loop {
         sleep(Duration::from_millis(1)).await;
     }
