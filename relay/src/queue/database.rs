@@ -398,6 +398,11 @@ pub(super) fn shrink(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Carries the log over, and gives its space back to the system.
+pub(super) fn carry_over(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
 /// Changes whenever another process changes the database.
 pub(super) fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.pragma_query_value(None, "data_version", |row| row.get(0))
@@ -445,9 +450,9 @@ fn host(row: &Row<'_>, at: usize) -> rusqlite::Result<Host> {
 /// Between patterns; none has one.
 const BETWEEN: &str = ",";
 /// Bytes of a page: a few usual webhooks.
-const PAGE: i64 = 8 << 10;
+pub(super) const PAGE: i64 = 8 << 10;
 /// Pages of the log after which it is carried over: 16 MiB.
-const CHECKPOINT: i64 = 2 << 10;
+pub(super) const CHECKPOINT: i64 = 2 << 10;
 
 const SCHEMA: Schema = Schema {
     // `ADIQ`.

@@ -4,6 +4,7 @@
 //! - [`letter`]: a request as it is kept;
 //! - [`database`]: what is on disk;
 //! - `next`: what is delivered next;
+//! - `spare`: room on the disk for what makes room;
 //! - [`tray`]: one host's inbox in memory;
 //! - [`share`]: what each address has of it;
 //! - `writer`: the thread that writes many requests with one sync;
@@ -20,6 +21,7 @@ pub mod deliver;
 pub mod letter;
 mod next;
 pub mod share;
+mod spare;
 #[cfg(test)]
 mod tests;
 pub mod tray;
@@ -44,6 +46,7 @@ use tokio::time::interval;
 use self::database::{Kept, Record, State};
 use self::letter::{Id, Letter};
 use self::share::Sender;
+use self::spare::Spare;
 pub use self::tray::Tray;
 use self::writer::{Fate, Settled, Taken, Work, Writer};
 use crate::auth::TokenId;
@@ -219,7 +222,8 @@ impl Inboxes {
             counts: Arc::default(),
         };
         let db = database::connect(state_dir)?;
-        Writer::new(db, shared.clone(), limits.clone())?.start(todo)?;
+        let spare = Spare::beside(&database::path(state_dir), writer::spare(&limits));
+        Writer::new(db, spare, shared.clone(), limits.clone())?.start(todo)?;
         Ok(Self(Some(Arc::new(Open {
             shared,
             work,

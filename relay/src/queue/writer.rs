@@ -14,6 +14,7 @@ use super::database::{self, Kept, Record, State};
 use super::letter::Id;
 use super::next;
 use super::share::{Sender, Share, Shares};
+use super::spare::Spare;
 use super::{Limits, Refusal, Shared};
 use crate::store::StoreError;
 
@@ -84,6 +85,7 @@ struct Level {
 
 pub(super) struct Writer {
     db: Connection,
+    spare: Spare,
     shared: Shared,
     limits: Limits,
     levels: HashMap<Host, Level>,
@@ -101,9 +103,15 @@ enum Said {
 }
 
 impl Writer {
-    pub(super) fn new(db: Connection, shared: Shared, limits: Limits) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        db: Connection,
+        spare: Spare,
+        shared: Shared,
+        limits: Limits,
+    ) -> Result<Self, StoreError> {
         let mut writer = Self {
             db,
+            spare,
             shared,
             limits,
             levels: HashMap::new(),
@@ -141,7 +149,9 @@ impl Writer {
         let work = move || {
             let mut batch = Vec::with_capacity(BATCH);
             while todo.blocking_recv_many(&mut batch, BATCH) > 0 {
-                self.write(mem::take(&mut batch));
+                for part in parts(mem::take(&mut batch)) {
+                    self.write(part);
+                }
             }
         };
         let thread = thread::Builder::new().name("inbox".into()).spawn(work);
@@ -158,6 +168,9 @@ impl Writer {
             Err(error) => {
                 self.undo();
                 tracing::warn!(%error, "inbox: cannot write");
+                if is_full(&error) && self.spare.give_up() {
+                    self.carry_over();
+                }
                 for work in batch {
                     // What makes room must get through where what needs room does not.
                     match self.commit(std::slice::from_ref(&work)) {
@@ -179,6 +192,14 @@ impl Writer {
         let said = said.collect::<rusqlite::Result<_>>()?;
         self.db.execute_batch("COMMIT")?;
         Ok(said)
+    }
+
+    /// What is left of the disk is for what makes room.
+    fn carry_over(&self) {
+        tracing::warn!("inbox: the disk is full; nothing is kept until there is room again");
+        if let Err(error) = database::carry_over(&self.db) {
+            tracing::warn!(%error, "inbox: cannot carry the log over");
+        }
     }
 
     fn undo(&mut self) {
@@ -234,6 +255,9 @@ impl Writer {
         attempts: u32,
         sealed: &[u8],
     ) -> rusqlite::Result<Result<Id, Refusal>> {
+        if !self.spare.is_held() {
+            return Ok(Err(Refusal::Disk));
+        }
         let size = sealed.len() as u64;
         let level = self.levels.entry(host.clone()).or_default();
         let count: u64 = level.counts.iter().sum();
@@ -334,6 +358,7 @@ impl Writer {
             if self.bytes == 0 {
                 database::shrink(&self.db)?;
             }
+            self.spare.regain();
             Ok(())
         });
         if let Err(error) = looked {
@@ -389,10 +414,7 @@ impl Work {
 
 /// Says that a piece of work was not done. Who waits for another answer than that hears none.
 fn fail(work: Work, error: &rusqlite::Error) {
-    let is_full = matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
-    );
+    let is_full = is_full(error);
     match work {
         Work::Put { answer, .. } => {
             let why = if is_full {
@@ -411,6 +433,40 @@ fn fail(work: Work, error: &rusqlite::Error) {
     }
 }
 
+fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
+    )
+}
+
+/// The work in parts that the log has room for, each written with one sync.
+fn parts(batch: Vec<Work>) -> Vec<Vec<Work>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for work in batch {
+        let more = match &work {
+            Work::Put { sealed, .. } => sealed.len(),
+            _ => 0,
+        };
+        if bytes + more > PART && !part.is_empty() {
+            parts.push(mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += more;
+        part.push(work);
+    }
+    parts.push(part);
+    parts
+}
+
+/// How much carrying the log over can add to the database, in bytes: as much as the log has before that happens,
+/// and what is written with one sync.
+pub(super) fn spare(limits: &Limits) -> usize {
+    let log = (database::PAGE * database::CHECKPOINT).unsigned_abs();
+    let part = (PART as u64).max(limits.body);
+    usize::try_from(log + 2 * part).unwrap_or(usize::MAX)
+}
+
 /// A number above `last` that says when, but not how many there were.
 fn fresh(last: i64) -> i64 {
     let mut random = [0; 2];
@@ -425,5 +481,7 @@ const BATCH: usize = 512;
 /// Requests that are taken at once to be delivered, and what they have in bytes at most.
 const TAKEN: usize = 64;
 const TAKEN_BYTES: usize = 4 << 20;
+/// Bytes of requests that are written together at most.
+const PART: usize = 4 << 20;
 /// Pages for everything that is no request.
 const SPARE_PAGES: u64 = 256;

@@ -276,7 +276,10 @@ async fn a_full_disk_is_said_before_anything_is_accepted() {
     })
     .await;
     assert!(agent.stop().await);
-    id(&world.post("app", "/", &[7; 8000]).await);
+    eventually("there is room again", async || {
+        world.post("app", "/", &[7; 8000]).await.status == 202
+    })
+    .await;
 }
 
 #[tokio::test]
