@@ -28,7 +28,7 @@ pub struct Dialer {
 
 #[derive(Debug)]
 enum Target {
-    Tcp(Addresses),
+    Tcp(Box<Addresses>),
     Unix(PathBuf),
 }
 
@@ -85,7 +85,7 @@ impl Dialer {
             None => None,
         };
         Ok(Self {
-            target: Target::Tcp(Addresses::new(host, port)),
+            target: Target::Tcp(Box::new(Addresses::new(host, port))),
             tls,
         })
     }
