@@ -98,7 +98,7 @@ fn the_dynamic_table_does_not_exist() {
 fn a_section_takes_no_more_than_it_may() {
     // One byte stands for 76.
     let bomb = [&[0, 0][..], &[0xff, 22].repeat(1000)].concat();
-    assert_eq!(decoded(&bomb), Err(BadSection::TooLarge));
+    assert_eq!(decoded(&bomb), Err(BadSection::TooMany));
     let zeros = [&[0, 0][..], &coded(b"x", &[b'0'; 1001])].concat();
     assert_eq!(decoded(&zeros), Err(BadSection::TooLarge));
     let fields = |count| [&[0, 0][..], &[0xd1].repeat(count)].concat();
