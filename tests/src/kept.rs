@@ -37,6 +37,7 @@ pub async fn keep(relay: &Path, webhooks: &[Webhook<'_>]) {
         hold: Duration::ZERO,
         held_per_host: 0,
         held: 0,
+        held_bytes: 0,
         reserve: Duration::ZERO,
     });
     let inboxes = Inboxes::open(relay, Limits::default(), routes).unwrap();

@@ -7,6 +7,7 @@ use adit_relay::addresses::Asker;
 use adit_relay::forward::allowance::Allowance;
 use adit_relay::forward::{BodyLimit, Forward, HeadLimit, Inbound, Visitor};
 use adit_relay::metrics::Metrics;
+use adit_relay::mirror::Mirrors;
 use adit_relay::queue::Inboxes;
 use adit_relay::route::{Claim, Limits, Routes, Who};
 use adit_relay::session::{Newcomer, Session};
@@ -96,6 +97,7 @@ fn forwarding(routes: Routes) -> Forward {
         per_tunnel: 8,
         kept: Arc::new(Semaphore::new(1 << 10)),
         inboxes: Inboxes::off(),
+        mirrors: Mirrors::default(),
     }
 }
 
