@@ -16,8 +16,12 @@ pub fn check(name: &str) -> Result<(), Reserved> {
     if RESERVED.contains(&name) {
         return Err(Reserved::Itself);
     }
-    for one in ['l', 'i'] {
-        let words: Vec<_> = name.split('-').map(|word| read(word, one)).collect();
+    // As it is spelled, and as it is read.
+    for one in [None, Some('l'), Some('i')] {
+        let words = name.split('-');
+        let words: Vec<_> = words
+            .map(|word| one.map_or_else(|| word.to_owned(), |one| read(word, one)))
+            .collect();
         let whole = words.concat();
         let mut known = RESERVED.iter().chain(TRUSTED);
         if let Some(known) = known.find(|known| **known == whole) {
@@ -49,8 +53,11 @@ pub enum Reserved {
     Like(&'static str),
 }
 
-/// A word as it is read in passing; 1 is `one`.
+/// A word as it is read in passing; 1 is `one`. A number of its own is one: `app-13` is no fruit.
 fn read(word: &str, one: char) -> String {
+    if word.bytes().all(|byte| byte.is_ascii_digit()) {
+        return word.to_owned();
+    }
     let letter = |c| match c {
         '0' => 'o',
         '1' => one,
@@ -186,6 +193,8 @@ mod tests {
             ("applesupport", "apple"),
             ("www-netflix", "netflix"),
             ("metamask-wa11et", "metamask"),
+            ("office365", "office365"),
+            ("office-365-login", "office365"),
         ] {
             assert_eq!(check(name), Err(Reserved::Like(like)), "{name}");
         }
@@ -197,6 +206,7 @@ mod tests {
             "brave-otter",
             "app",
             "app1",
+            "app-13",
             "api-v2",
             "my-api",
             "apl",
