@@ -95,17 +95,19 @@ pub(super) async fn run(agent: &Arc<Agent>, peer: &Peer, registered: Registered)
         let mut other = pin!(path.keep(way));
         let why = tokio::select! {
             biased;
-            why = control.converse(agent, &mut sender, &mut receiver) => why,
-            other = &mut other => Why::superseded(other),
+            why = control.converse(agent, &mut sender, &mut receiver) => Ok(why),
+            other = &mut other => Err(other),
         };
         match why {
             // The relay may have closed this one because it has the next.
-            Why::Lost(_) if path.is_superseded() => tokio::select! {
+            Ok(Why::Lost(_)) if path.is_superseded() => tokio::select! {
                 biased;
                 () = agent.tasks.stopped() => Why::Stopped,
                 other = &mut other => Why::superseded(other),
             },
-            why => why,
+            Ok(why) => why,
+            // Nothing is left to wait for, whatever came of it.
+            Err(other) => Why::superseded(other),
         }
     };
     let link = Leaving {
