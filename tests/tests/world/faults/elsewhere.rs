@@ -89,7 +89,7 @@ async fn a_slow_way_after_a_fast_one_is_used() {
     assert!(share > 0.5, "{share:.2}");
 }
 
-/// That nothing larger gets through shows only by what is lost.
+/// That nothing larger gets through shows only by what is lost, and after some time, which a busy machine makes longer.
 #[tokio::test]
 async fn a_slow_way_that_takes_smaller_packets_is_used_too() {
     let small = Faults {
@@ -97,7 +97,7 @@ async fn a_slow_way_that_takes_smaller_packets_is_used_too() {
         max_datagram: Some(1252),
         ..way(SLOW, FAR)
     };
-    let share = share_after_a_change(way(FAST, NEAR), small, 4 * SECOND).await;
+    let share = share_after_a_change(way(FAST, NEAR), small, 8 * SECOND).await;
     println!("{share:.2}");
     assert!(share > 0.5, "{share:.2}");
 }
