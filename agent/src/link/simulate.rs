@@ -131,11 +131,15 @@ impl Twin {
         };
         let Some(head) = head else { return };
         let sent = async {
-            let body = (!data.is_empty()).then(|| Full::new(data));
+            // An empty one in chunks is a body too.
+            let body = (!head.end).then(|| Full::new(data));
             let mut pending = upstream.request(head, body).await?;
             loop {
-                if let Next::Response(response) = pending.next().await? {
-                    drop(response.body.collect().await);
+                if let Next::Response(mut response) = pending.next().await? {
+                    // Read, and not kept: it may be of any size.
+                    while let Some(frame) = response.body.frame().await {
+                        drop(frame?);
+                    }
                     return Ok::<_, OriginError>(());
                 }
             }
