@@ -254,6 +254,10 @@ pub struct Options {
     /// reasons than congestion [default: bbr]
     #[arg(long, value_name = "bbr|cubic", global = true, help_heading = RELAY)]
     pub congestion: Option<String>,
+    /// How much of one upload may be under way from the relay, or wait for an origin that reads slowly:
+    /// more for a long fat path, less to save memory [default: 1MiB from a relay on this machine, else 6MiB]
+    #[arg(long, value_name = "SIZE", global = true, help_heading = RELAY)]
+    pub window: Option<String>,
     /// Exit with 69 when no relay can be reached, instead of waiting; of several relays, those that
     /// cannot be reached at the start are left out
     #[arg(long, global = true, help_heading = RELAY)]

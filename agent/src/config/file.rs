@@ -27,6 +27,7 @@ pub(crate) struct File {
     pub(crate) inspect_store: Option<PathBuf>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) congestion: Option<String>,
+    pub(crate) window: Option<String>,
     pub(crate) drain_grace: Option<String>,
     #[serde(default, rename = "tunnel")]
     pub(crate) tunnels: Vec<Table>,

@@ -147,6 +147,7 @@ impl Layer {
                 ("webhook-sign-anew", flag(options.webhook_sign_anew)),
                 ("webhook-tolerance", options.webhook_tolerance),
                 ("webhook-window", options.webhook_window),
+                ("window", options.window),
             ],
         )
     }
@@ -208,6 +209,7 @@ impl Layer {
                 ("token-file", text(&file.token_file)),
                 ("transport", file.transport.clone()),
                 ("webhook-secret-file", text(&file.webhook_secret_file)),
+                ("window", file.window.clone()),
             ],
         )
     }
@@ -365,7 +367,7 @@ impl fmt::Display for Place {
 const BETWEEN: &str = ",";
 
 /// All options.
-const KEYS: [&str; 43] = [
+const KEYS: [&str; 44] = [
     "ack-within",
     "config",
     "congestion",
@@ -409,6 +411,7 @@ const KEYS: [&str; 43] = [
     "webhook-sign-anew",
     "webhook-tolerance",
     "webhook-window",
+    "window",
 ];
 
 /// Those without a value.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use adit_relay::args::quantity::Size;
+
 use super::given::Given;
 use super::{BadConfig, DEFAULT_INSPECT};
 
@@ -63,7 +65,7 @@ impl Given {
         };
         let bytes = |key, default| match self.first(&[key])? {
             None => Ok(default),
-            Some(setting) => setting.parse_with(size),
+            Some(setting) => setting.parse::<Size>().map(|size| size.0),
         };
         let requests = number("inspect-requests")?;
         let limits = Limits {
@@ -79,37 +81,5 @@ impl Given {
             Some(setting) => Some(PathBuf::from(setting.text)),
         };
         Ok(Keep { limits, store })
-    }
-}
-
-/// Bytes, as the relay's options have them: `65536`, `64KiB` or `1MiB`.
-fn size(text: &str) -> Result<usize, &'static str> {
-    let why = "this is no size, such as 65536, 64KiB or 1MiB";
-    let end = text.find(|char: char| !char.is_ascii_digit());
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let shift = match unit.trim() {
-        "" => 0,
-        "KiB" => 10,
-        "MiB" => 20,
-        "GiB" => 30,
-        _ => return Err(why),
-    };
-    let number: usize = number.parse().map_err(|_| why)?;
-    let size = number.checked_shl(shift);
-    size.filter(|size| size >> shift == number).ok_or(why)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_binary_and_do_not_overflow() {
-        assert_eq!(size("0"), Ok(0));
-        assert_eq!(size("500KiB"), Ok(512_000));
-        assert_eq!(size("64 MiB"), Ok(64 << 20));
-        for text in ["", "KiB", "-1", "1.5MiB", "18446744073709551615GiB", "64M"] {
-            assert!(size(text).is_err(), "{text}");
-        }
     }
 }

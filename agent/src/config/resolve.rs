@@ -9,7 +9,7 @@ use std::time::Duration;
 use adit_relay::args::quantity::Size;
 use adit_shared::quic::Congestion;
 use adit_shared::quic::tls::{self, Pin, Trust};
-use adit_shared::quic::tuning::Window;
+use adit_shared::quic::tuning::{WINDOWS, Window};
 use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
 use adit_shared::webhook::{Provider, Secret};
@@ -68,7 +68,7 @@ impl Given {
             once: self.once,
             drain_grace: self.drain_grace()?,
             congestion: self.congestion()?,
-            window: Window::ByPath,
+            window: self.window()?,
             stalled: STALLED,
             simulate: self
                 .first(&["simulate"])?
@@ -225,6 +225,21 @@ impl Given {
             text.parse()
                 .map_err(|_| "this is neither `bbr` nor `cubic`")
         })
+    }
+
+    fn window(&self) -> Result<Window, BadConfig> {
+        let Some(setting) = self.first(&["window"])? else {
+            return Ok(Window::ByPath);
+        };
+        let Size(bytes) = setting.parse()?;
+        match u32::try_from(bytes) {
+            Ok(fits) if WINDOWS.contains(&bytes) => Ok(Window::Bytes(fits)),
+            _ => {
+                let (least, most) = (WINDOWS.start() >> 10, WINDOWS.end() >> 20);
+                let why = format!("it must be {least}KiB to {most}MiB");
+                Err(BadConfig::value(setting.place, why))
+            }
+        }
     }
 
     pub(crate) fn drain_grace(&self) -> Result<Duration, BadConfig> {

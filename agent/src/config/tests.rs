@@ -418,3 +418,34 @@ fn webhooks_are_verified_with_secrets_from_outside_the_command_line() {
     );
     assert_eq!((text.as_str(), usage), ("--webhook-secret-file", false));
 }
+
+#[test]
+fn a_window_is_what_the_way_needs_or_what_is_asked_for_within_bounds() {
+    let line = "--echo --relay a";
+    let file = Toml::new(
+        "window",
+        "relay = 'a'\nwindow = '8MiB'\n[[tunnel]]\necho = true",
+    );
+    let flag = format!("{line} --window 16MiB");
+    for (line, environment, window) in [
+        (line, None, Window::ByPath),
+        (line, Some("512 KiB"), Window::Bytes(512 << 10)),
+        (flag.as_str(), Some("512KiB"), Window::Bytes(16 << 20)),
+        (file.line("").as_str(), None, Window::Bytes(8 << 20)),
+    ] {
+        let environment = environment.map(|text| ("ADIT_WINDOW", text));
+        let config = config(line, environment.as_slice()).unwrap();
+        assert_eq!(config.window, window, "{line}");
+    }
+    for (text, why) in [
+        ("127KiB", "it must be 128KiB to 16MiB"),
+        ("17MiB", "it must be 128KiB to 16MiB"),
+        (
+            "6M",
+            "a size is a number of bytes, such as 65536, 64KiB or 1MiB",
+        ),
+    ] {
+        let line = format!("{line} --window {text}");
+        assert_eq!(error(&line, &[]), (format!("--window: {why}"), true));
+    }
+}

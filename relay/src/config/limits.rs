@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use adit_shared::pace::Least;
-use adit_shared::quic::tuning::{EXCHANGES, Window};
+use adit_shared::quic::tuning::{EXCHANGES, WINDOWS, Window};
 use adit_shared::stall::Budget;
 use adit_shared::wire::fields::{MAX_FIELDS, MAX_HEAD};
 use serde::Deserialize;
@@ -431,7 +431,7 @@ impl File {
         let streams = limits.streams_per_connection;
         fits("limits.streams-per-connection", streams, 1..=MAX_STREAMS)?;
         if let Some(window) = self.window {
-            fits("limits.window", window.0, MIN_WINDOW..=MAX_WINDOW)?;
+            fits("limits.window", window.0, WINDOWS)?;
         }
         Ok(limits)
     }
@@ -441,10 +441,6 @@ impl File {
 const MIN_HEAD: usize = 8 << 10;
 /// More would cost a visitor's connection more memory for uploads than a tunnel should.
 const MAX_STREAMS: usize = 1024;
-/// A head must fit, and a window of less would stop every body again and again.
-const MIN_WINDOW: usize = 128 << 10;
-/// What one connection keeps to send again; a larger window is of no use.
-const MAX_WINDOW: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The numbers of the transport, each with its reason.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ pub const NEAR: u32 = 1 << 20;
 /// The window of all other peers, in bytes. 500 Mbit/s with a round trip of 80 ms have 5 MB under
 /// way; and an eighth of a window may have been read without the sender's having heard of it yet.
 pub const FAR: u32 = 6 << 20;
+
+/// What a window may be set to, in bytes. A head must fit, and a window of less would stop every body again
+/// and again; what one connection keeps to send again makes one of more useless.
+pub const WINDOWS: RangeInclusive<usize> = 128 << 10..=SEND_WINDOW as usize;
 
 /// After this much silence a connection is lost. It must outlive the outages that migration is for:
 /// a change of Wi-Fi takes 2 to 5 s, of a mobile cell 2 to 10 s.

@@ -76,9 +76,7 @@ pub(super) async fn fat(bench: &mut Bench) -> anyhow::Result<()> {
         mtu: ETHERNET,
         ..Way::default()
     };
-    bench.say(
-        "limits.window of the relay is 6 MiB for paths, as for any agent on another machine".into(),
-    );
+    bench.say("the window of relay and agent is 6 MiB for paths, as for any other machine".into());
     let far = Far::start(bench, "fat", way).await?;
     let mut visitor = Visitor::of(&far.system).await?;
     let tenths = visitor.sip(ENDLESS, Duration::from_secs(6)).await?;
@@ -93,8 +91,9 @@ pub(super) async fn fat(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a relay does by itself for an agent on another machine.
-pub(crate) const FAR: &str = "[limits]\nwindow = \"6MiB\"\n";
+/// What relay and agent do by themselves when the other is on another machine: the forwarder is on this one, so
+/// that each would take the other for near.
+pub(crate) const FAR: [&[&str]; 2] = [&["--limit", "window=6MiB"], &["--window", "6MiB"]];
 
 /// A relay, and an agent that reaches it by a forwarder.
 struct Far {
@@ -124,20 +123,16 @@ impl Far {
             address: SocketAddr,
         }
         let place = &bench.place;
-        // The forwarder is on this machine, so the relay would take the agent for near.
-        let directory = place.directory(&format!("config-{name}"))?;
-        let file = directory.join("relay.toml");
-        std::fs::write(&file, FAR)?;
-        let config = file.to_str().context("a path that is no text")?;
-        let name_of_relay = format!("relay-{name}");
-        let relay = Relay::start(place, &name_of_relay, &["--config", config]).await?;
+        let [of_relay, of_agent] = FAR;
+        let relay = Relay::start(place, &format!("relay-{name}"), of_relay).await?;
         let to = relay.ready.quic.to_string();
         let mut path = Program::role(&format!("path-{name}"), &["path", &to], &place.scratch)?;
         let At { address } = path.json().await?;
         path.ask(&serde_json::to_value(way)?).await?;
         let label = name.replace('.', "-");
         let origin = bench.stage.direct.http;
-        let agent = systems::agent(place, &label, origin, address, &relay.ready.ca, &[]).await?;
+        let agent =
+            systems::agent(place, &label, origin, address, &relay.ready.ca, of_agent).await?;
         let system = System {
             name: "adit",
             host: format!("{label}.localhost"),

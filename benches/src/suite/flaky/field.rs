@@ -10,7 +10,7 @@ use super::sink::Sink;
 use crate::suite::cases::paths::{ETHERNET, FAR};
 use crate::suite::program::Program;
 use crate::suite::role::Way;
-use crate::suite::systems::{self, Relay, System, text};
+use crate::suite::systems::{self, Relay, System};
 
 /// A tunnel over a way of our own.
 pub(super) struct Field {
@@ -41,21 +41,22 @@ impl Field {
             address: SocketAddr,
         }
         let place = &flaky.place;
-        // The forwarder is on this machine, so the relay would take the agent for near.
-        let file = place
-            .directory(&format!("config-{name}"))?
-            .join("relay.toml");
-        std::fs::write(&file, FAR)?;
-        let config = text(&file)?;
-        let arguments = [&["--config", config.as_str()], more].concat();
-        let relay = Relay::start(place, &format!("relay-{name}"), &arguments).await?;
+        let [of_relay, of_agent] = FAR.map(|far| [far, more].concat());
+        let relay = Relay::start(place, &format!("relay-{name}"), &of_relay).await?;
         let to = relay.ready.quic.to_string();
         let mut path = Program::role(&format!("path-{name}"), &["path", &to], &place.scratch)?;
         let At { address } = path.json().await?;
         path.ask(&serde_json::to_value(way)?).await?;
         let sink = Sink::before(flaky.origin.http).await?;
-        let agent =
-            systems::agent(place, name, sink.address, address, &relay.ready.ca, more).await?;
+        let agent = systems::agent(
+            place,
+            name,
+            sink.address,
+            address,
+            &relay.ready.ca,
+            &of_agent,
+        )
+        .await?;
         let system = System {
             name: "adit",
             host: format!("{name}.localhost"),
