@@ -4,12 +4,14 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use adit_shared::task::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::Span;
 
 use crate::Path;
@@ -24,6 +26,8 @@ pub enum Mood {
     Shut,
     /// Nothing goes through, and nobody is told.
     Stopped,
+    /// 100 KiB a second go through, each way.
+    Slow,
 }
 
 /// A forwarder of TCP connections.
@@ -126,7 +130,9 @@ async fn copy(
         if mood.wait_for(|mood| *mood != Mood::Stopped).await.is_err() {
             return;
         }
-        let length = match from.read(&mut bytes).await {
+        let is_slow = *mood.borrow() == Mood::Slow;
+        let most = if is_slow { SIP } else { bytes.len() };
+        let length = match from.read(&mut bytes[..most]).await {
             Ok(0) | Err(_) => return,
             Ok(length) => length,
         };
@@ -134,5 +140,12 @@ async fn copy(
             return;
         }
         carried.fetch_add(length, Ordering::Relaxed);
+        if is_slow {
+            sleep(BETWEEN_SIPS).await;
+        }
     }
 }
+
+/// What a slow way lets through at once, and how often.
+const SIP: usize = 2 << 10;
+const BETWEEN_SIPS: Duration = Duration::from_millis(20);

@@ -17,6 +17,7 @@ mod rest;
 mod serve;
 mod session;
 mod simulate;
+mod strangled;
 mod transport;
 mod watch;
 

@@ -54,7 +54,8 @@ impl Path<'_> {
     /// [`RegisterError`] when the new session failed so late that the relay may have taken the tunnels
     /// from the old one: that is worth nothing any more.
     pub(super) async fn keep(&self, way: Way) -> Result<Registered, RegisterError> {
-        let mut transport = Transport::new(self.agent, self.peer, self.dialer, way);
+        let mut transport =
+            Transport::new(self.agent, self.peer, self.dialer, self.connection, way);
         let mut beat = Beat::new(self.connection, self.open);
         let mut watch = Watch::new(self.connection.remote());
         let mut moved: Option<Move> = None;
@@ -65,12 +66,13 @@ impl Path<'_> {
                     beat.pulse.suspect(clock());
                     match change {
                         Change::Moved { before, now } if transport.kind() == Kind::Udp => {
+                            transport.elsewhere();
                             moved = self.follow(before, now).or(moved);
                             continue;
                         }
                         // TCP stays at the old address, so it leads nowhere.
                         Change::Moved { .. } => {
-                            transport.hurry();
+                            transport.elsewhere();
                             Sign::Silent
                         }
                         Change::Other => continue,

@@ -2,24 +2,26 @@
 //! migrate: exchanges go on.
 //!
 //! Over TCP, UDP is tried again from time to time, with a connection of its own, and the session goes
-//! there when it works. When the way in use is dead, both are tried, UDP first.
+//! there when it works. When the way in use is dead, both are tried, UDP first. When UDP works but loses much,
+//! TCP is tried by going there.
 
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use adit_shared::quic::Transport as Kind;
 use adit_shared::quic::carrier::Line;
 use adit_shared::quic::endpoint::Dialer;
+use adit_shared::quic::{Connection, Transport as Kind};
 use futures_util::stream::{self, Stream, StreamExt as _};
-use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tracing::{debug, info, warn};
 
 use super::Agent;
-use super::carry;
+use super::carry::{self, CarryError};
 use super::dial::{self, DialError, Dialled, Way};
 use super::peer::Peer;
+use super::strangled::{Advice, LOOK, Strangled};
 use crate::config::TransportChoice;
 use crate::status::Event;
 
@@ -28,7 +30,12 @@ pub(super) struct Transport<'a> {
     agent: &'a Agent,
     peer: &'a Peer,
     dialer: &'a Dialer,
+    connection: &'a Connection,
     way: Way,
+    /// How UDP fares, looked at with each tick, and the carrier that is dialled because of it.
+    strangled: Strangled,
+    ticks: Interval,
+    relief: Option<Relief<'a>>,
     /// The trial of UDP that goes on.
     probe: Option<Probe<'a>>,
     /// How long to wait until UDP is tried again, and when that is.
@@ -39,6 +46,7 @@ pub(super) struct Transport<'a> {
 }
 
 type Probe<'a> = Pin<Box<dyn Future<Output = Result<(), DialError>> + Send + 'a>>;
+type Relief<'a> = Pin<Box<dyn Future<Output = Result<Line, CarryError>> + Send + 'a>>;
 
 /// What there is to know about the way in use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,14 +66,26 @@ pub(super) enum Found {
 }
 
 impl<'a> Transport<'a> {
-    /// Of a session on `dialer` that goes `way`.
-    pub(super) fn new(agent: &'a Agent, peer: &'a Peer, dialer: &'a Dialer, way: Way) -> Self {
+    /// Of the session of `connection` on `dialer` that goes `way`.
+    pub(super) fn new(
+        agent: &'a Agent,
+        peer: &'a Peer,
+        dialer: &'a Dialer,
+        connection: &'a Connection,
+        way: Way,
+    ) -> Self {
         let now = Instant::now();
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let transport = Self {
             agent,
             peer,
             dialer,
+            connection,
             way,
+            strangled: Strangled::new(now, &connection.path()),
+            ticks,
+            relief: None,
             probe: None,
             pause: FIRST_PAUSE,
             climb: now + FIRST_PAUSE,
@@ -87,7 +107,10 @@ impl<'a> Transport<'a> {
     pub(super) async fn turn(&mut self) -> Turn {
         loop {
             let Some(line) = &self.way.line else {
-                return pending().await;
+                if self.relieve().await {
+                    return Turn::Moved;
+                }
+                continue;
             };
             let climbs = self.peer.transport == TransportChoice::Auto;
             let remote = self.way.remote.filter(|_| climbs);
@@ -103,6 +126,10 @@ impl<'a> Transport<'a> {
                         None => pending().await,
                     }
                 } => outcome,
+                _ = self.ticks.tick(), if self.strangled.is_trying() => {
+                    self.look();
+                    continue;
+                }
                 () = sleep_until(self.climb), if self.probe.is_none() => {
                     match remote {
                         Some(remote) => {
@@ -123,8 +150,60 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// UDP is tried again soon: this machine is in another network, which may let it through.
-    pub(super) fn hurry(&mut self) {
+    /// Over UDP: waits until there is a carrier that is worth a trial, or until there is none after all. Says whether the
+    /// session goes there. Safe to drop, as [`turn`](Self::turn) is.
+    async fn relieve(&mut self) -> bool {
+        if self.peer.transport != TransportChoice::Auto {
+            return pending().await;
+        }
+        if let Some(relief) = &mut self.relief {
+            let line = relief.await;
+            self.relief = None;
+            match line {
+                Ok(line) => {
+                    self.go_tcp(line);
+                    return self.kind() == Kind::Tcp;
+                }
+                Err(why) => {
+                    debug!(%why, "UDP loses much, and TCP leads nowhere");
+                    self.strangled.rest(Instant::now());
+                }
+            }
+        }
+        self.ticks.tick().await;
+        self.look();
+        false
+    }
+
+    /// Looks how the way in use fares, and does what that calls for.
+    fn look(&mut self) {
+        let now = Instant::now();
+        let advice = self
+            .strangled
+            .look(now, self.kind(), &self.connection.path());
+        match advice {
+            None => {}
+            Some(Advice::Try) => {
+                let known = self.way.remote.unwrap_or_else(|| dial::nowhere(self.peer));
+                let line = carry::line(self.peer, known, known, &self.agent.tasks);
+                self.relief = Some(Box::pin(line));
+            }
+            Some(Advice::Stay { times }) => {
+                info!(times, "TCP is faster than UDP here");
+                self.pause = LAST_PAUSE;
+                self.climb = now + LAST_PAUSE;
+            }
+            Some(Advice::Return) => {
+                info!("TCP is no faster than UDP here");
+                self.climb = now;
+            }
+        }
+    }
+
+    /// This machine is in another network: UDP is tried again soon, and nothing is known of how it fares.
+    pub(super) fn elsewhere(&mut self) {
+        self.relief = None;
+        self.strangled = Strangled::new(Instant::now(), &self.connection.path());
         self.pause = FIRST_PAUSE;
         self.climb = Instant::now();
     }
@@ -161,6 +240,9 @@ impl<'a> Transport<'a> {
     /// Goes the way that was found. Gives back the connection that has shown it, if one has.
     pub(super) fn go(&mut self, found: Found) -> Option<Dialled> {
         self.probe = None;
+        if self.relief.take().is_some() || self.strangled.is_trying() {
+            self.strangled.rest(Instant::now());
+        }
         match found {
             Found::Udp(dialled) => {
                 self.go_udp();
@@ -201,6 +283,11 @@ impl<'a> Transport<'a> {
         if before == Kind::Tcp {
             return;
         }
+        if self.strangled.is_trying() {
+            // UDP gets through; what is to be known is how TCP fares.
+            self.climb = Instant::now() + LAST_PAUSE;
+            return self.tell(true);
+        }
         // UDP that comes and goes is not to be gone to every few seconds.
         if self.since.is_some_and(|since| since.elapsed() < SETTLED) {
             self.wait_longer();
@@ -220,6 +307,7 @@ impl<'a> Transport<'a> {
         self.agent.status.emit(Event::Transport {
             transport: self.kind(),
             moved,
+            strangled: self.kind() == Kind::Tcp && self.strangled.is_trying(),
         });
     }
 }

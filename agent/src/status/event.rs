@@ -85,6 +85,8 @@ pub enum Event {
         transport: Transport,
         /// Whether it was another before.
         moved: bool,
+        /// Whether UDP does get through, but loses so much that TCP is tried.
+        strangled: bool,
     },
     /// An exchange ended.
     Request(Request),

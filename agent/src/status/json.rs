@@ -76,6 +76,8 @@ enum Shape<'a> {
     Transport {
         transport: &'a str,
         moved: bool,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        strangled: bool,
     },
     Request(&'a Request),
     Draining,
@@ -143,9 +145,14 @@ impl<'a> From<&'a Event> for Shape<'a> {
                 lost,
             },
             &Event::Lost { exchanges } => Self::Lost { exchanges },
-            &Event::Transport { transport, moved } => Self::Transport {
+            &Event::Transport {
+                transport,
+                moved,
+                strangled,
+            } => Self::Transport {
                 transport: transport.word(),
                 moved,
+                strangled,
             },
             Event::Silent => Self::Silent,
             &Event::Resumed { stalled, lost } => Self::Resumed {
@@ -303,8 +310,17 @@ mod tests {
             &Event::Transport {
                 transport: Transport::Tcp,
                 moved: true,
+                strangled: false,
             },
             r#"{"event":"transport","transport":"tcp","moved":true,"time":"TIME"}"#,
+        );
+        check(
+            &Event::Transport {
+                transport: Transport::Tcp,
+                moved: true,
+                strangled: true,
+            },
+            r#"{"event":"transport","transport":"tcp","moved":true,"strangled":true,"time":"TIME"}"#,
         );
         check(&Event::Draining, r#"{"event":"draining","time":"TIME"}"#);
         check(

@@ -623,6 +623,7 @@ mod tests {
         one.emit(Event::Transport {
             transport: Transport::Tcp,
             moved: false,
+            strangled: false,
         });
         let now = status.snapshot();
         let each = now.relays.iter().map(|relay| relay.transport);

@@ -140,9 +140,17 @@ impl Human {
                     ),
                 ));
             }
-            Event::Transport { transport, moved } => {
+            Event::Transport {
+                transport,
+                moved,
+                strangled,
+            } => {
                 let (color, text) = match (transport, moved) {
                     (Transport::Udp, _) => (AnsiColor::Green, "back on UDP"),
+                    (Transport::Tcp, _) if *strangled => (
+                        AnsiColor::Yellow,
+                        "UDP loses much here: trying TCP; requests in flight go on",
+                    ),
                     (Transport::Tcp, true) => (
                         AnsiColor::Yellow,
                         "UDP is blocked here: going on over TCP; requests in flight go on",
@@ -535,6 +543,7 @@ mod tests {
         let blocked = Event::Transport {
             transport: Transport::Tcp,
             moved: false,
+            strangled: false,
         };
         human.status.of("b.test").emit(blocked.clone());
         let line = "b.test: UDP is blocked here: going over TCP until it is not\n".to_owned();

@@ -136,6 +136,7 @@ impl Connection {
             rtt: stats.path.rtt,
             sent: stats.path.sent_packets,
             lost: stats.path.lost_packets,
+            bytes: stats.udp_tx.bytes,
         }
     }
 
@@ -214,7 +215,7 @@ impl fmt::Display for Transport {
 }
 
 /// What is known of the path in use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Path {
     /// UDP datagrams of the peer that came so far, on this path and on those before.
     pub received: u64,
@@ -224,6 +225,8 @@ pub struct Path {
     pub sent: u64,
     /// Those of them that did not arrive, as far as is known.
     pub lost: u64,
+    /// Bytes in those that were sent.
+    pub bytes: u64,
 }
 
 /// Why a connection ended.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod proxy;
+mod strangled;
 mod ways;
 
 use std::time::Duration;
