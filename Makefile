@@ -57,7 +57,7 @@ flaky: tools
 	cargo build --release --locked -p adit-relay -p adit-agent --bins
 	target/release/bench flaky $(FLAKY)
 
-# What becomes of everybody else's requests while somebody floods the relay, in about half an hour: docs/floods.md.
+# What becomes of everybody else's requests while somebody floods the relay, in about an hour: docs/floods.md.
 # FLOODS takes further arguments, such as FLOODS='--only resets --seconds 5'.
 floods: tools
 	cargo build --release --locked -p adit-benches --bins

@@ -4,6 +4,7 @@
 //! The flooder is a process with an address of its own (127.0.0.2) and the lowest priority: on a small
 //! machine its own work would be measured otherwise.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -106,15 +107,15 @@ async fn flood(
     kind: FloodKind,
     span: Duration,
 ) -> anyhow::Result<Found> {
-    let name = kind.name();
-    let system = systems::adit(place, name, origin.http, LIMITS, &[]).await?;
+    let scene = Scene::start(place, origin, kind).await?;
+    let system = &scene.system;
     let load = Load::open("1024", CONNECTIONS, RATE, span);
-    let without = load.run(place, &system).await?.0.latency.p99_us;
+    let without = load.run(place, system).await?.0.latency.p99_us;
     let relay = system.programs.first().context("a relay")?;
     let before = relay.usage()?.rss;
-    let flooder = Flooder::start(place, &system, kind).await?;
+    let flooder = Flooder::start(place, &scene, kind).await?;
     sleep(HEAD_START).await;
-    let beside = load.start(place, &system)?.end();
+    let beside = load.start(place, system)?.end();
     let (loaded, peak) = tokio::join!(beside, watch(relay, span));
     let (loaded, peak) = (loaded?, peak?);
     let (sent, ended) = flooder.end().await?;
@@ -122,7 +123,7 @@ async fn flood(
     let after = relay.usage().context("the relay is lost")?.rss;
     // It serves as ever.
     Load::closed("1024", 1, Duration::from_millis(200))
-        .run(place, &system)
+        .run(place, system)
         .await?;
     Ok(Found {
         sent,
@@ -134,6 +135,59 @@ async fn flood(
         with: loaded.0.latency.p99_us,
         failed: loaded.failed(),
     })
+}
+
+/// A relay as a public one is, but for where it listens: with limits per address, and tokens. Its agent carries
+/// everybody's load.
+struct Scene {
+    system: System,
+    /// The token of whoever floods.
+    token: String,
+    /// Whom the flood is against.
+    host: String,
+    /// Another tunnel, if the flood is of that.
+    _busy: Option<[Program; 2]>,
+}
+
+impl Scene {
+    async fn start(place: &Place, origin: &System, kind: FloodKind) -> anyhow::Result<Self> {
+        let name = kind.name();
+        let state = text(&place.directory(&format!("relay-{name}"))?)?;
+        let good = token(place, &state, "good").await?;
+        let evil = token(place, &state, "evil").await?;
+        let of_agent = ["--token-file", &good];
+        let system = systems::adit(place, name, origin.http, LIMITS, &of_agent).await?;
+        let (mut host, mut busy) = (system.host.clone(), None);
+        if kind == FloodKind::BusyTunnel {
+            let (program, origin) = systems::origin(place).await?;
+            let (quic, ca) = (system.quic.context("no QUIC")?, system.ca.as_deref());
+            let of_agent = ["--token-file", &evil];
+            let ca = ca.context("no CA")?;
+            let agent = systems::agent(place, "busy", origin.http, quic, ca, &of_agent).await?;
+            // Elsewhere they would have processors of their own.
+            agent.yield_to_others()?;
+            program.yield_to_others()?;
+            host = "busy.localhost".into();
+            busy = Some([program, agent]);
+        }
+        Ok(Self {
+            system,
+            token: evil,
+            host,
+            _busy: busy,
+        })
+    }
+}
+
+/// A file with a fresh token for the relay that keeps its state there.
+async fn token(place: &Place, state: &str, label: &str) -> anyhow::Result<String> {
+    let arguments = ["token", "create", "--state-dir", state, "--label", label];
+    let relay = place.ours("relay")?;
+    let made = Program::start("token", &relay, &arguments, &place.scratch)?;
+    let token = made.output(Duration::from_secs(10)).await?;
+    let file = Path::new(state).join(format!("{label}.token"));
+    std::fs::write(&file, token)?;
+    text(&file)
 }
 
 /// The most memory that `program` has while `span` lasts.
@@ -152,7 +206,8 @@ async fn watch(program: &Program, span: Duration) -> anyhow::Result<u64> {
 struct Flooder(Program);
 
 impl Flooder {
-    async fn start(place: &Place, system: &System, kind: FloodKind) -> anyhow::Result<Self> {
+    async fn start(place: &Place, scene: &Scene, kind: FloodKind) -> anyhow::Result<Self> {
+        let system = &scene.system;
         let ca = text(system.ca.as_deref().context("no CA")?)?;
         let addresses = [Some(system.http), system.https, system.quic];
         let [http, https, quic] = addresses.map(|address| {
@@ -171,9 +226,11 @@ impl Flooder {
             "--quic",
             &quic,
             "--host",
-            &system.host,
+            &scene.host,
             "--ca",
             &ca,
+            "--token-file",
+            &scene.token,
         ];
         let mut program = Program::role("flood", &arguments, &place.scratch)?;
         program.json::<()>().await?;
@@ -190,6 +247,7 @@ impl Flooder {
 
 /// What a public relay has by default.
 const LIMITS: &[&str] = &[
+    "--open=false",
     "--limit=connections-per-address=512",
     "--limit=connects-per-address=200",
     "--limit=exchanges-per-address=512",

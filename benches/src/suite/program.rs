@@ -145,6 +145,13 @@ impl Program {
         Ok(self.child.kill().await?)
     }
 
+    /// Leaves the processor to others whenever they want it.
+    pub(crate) fn yield_to_others(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.pid() as i32);
+        rustix::process::setpriority_process(pid, 19)?;
+        Ok(())
+    }
+
     /// Its number.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()

