@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::quic::{ReadError, WriteError};
 use crate::stream::{RecvHalf, SendHalf};
+use crate::turn;
 use crate::wire::control::{Message, TooLong};
 use crate::wire::varint::Malformed;
 
@@ -33,6 +34,7 @@ impl Receiver {
     /// [`ControlError`].
     pub async fn next(&mut self) -> Result<Option<Message>, ControlError> {
         loop {
+            poll_fn(turn::poll_begin).await;
             match Message::decode(&mut self.bytes) {
                 Ok(message) => return Ok(Some(message)),
                 Err(Malformed::Incomplete) => {}

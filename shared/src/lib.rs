@@ -13,6 +13,7 @@
 //! - [`intake`]: what was read from a socket;
 //! - [`pace`]: how slow a peer may be;
 //! - [`http1`]: HTTP/1.1 as text;
+//! - [`turn`]: how much a task does before others have their turn;
 //! - [`quic`]: the only place that names the QUIC library;
 //! - [`stream`]: stream halves that reset on drop;
 //! - [`control`]: the control stream, whole messages in and out;
@@ -46,5 +47,6 @@ pub mod stall;
 pub mod stream;
 pub mod task;
 pub mod telemetry;
+pub mod turn;
 pub mod webhook;
 pub mod wire;

@@ -18,6 +18,7 @@ use crate::intake::Intake;
 use crate::quic::{ReadError, WriteError};
 use crate::stall::Reader;
 use crate::stream::{RecvHalf, SendHalf};
+use crate::turn;
 use crate::wire::code::Reset;
 
 /// Where raw bytes come from.
@@ -82,7 +83,9 @@ async fn one_way(mut from: impl Source, mut to: impl Sink) -> io::Result<u64> {
             to.end().await?;
             return Ok(moved);
         }
-        moved += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let bytes = chunks.iter().map(Bytes::len).sum();
+        moved += bytes as u64;
+        turn::spend(bytes);
         to.write(&mut chunks).await?;
         consume_budget().await;
     }

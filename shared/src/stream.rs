@@ -12,6 +12,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::quic::{ReadError, RecvStream, SendStream, WriteError, code_number};
+use crate::turn;
 use crate::wire::code::Reset;
 use crate::wire::frame::{FrameError, Part, Reader, Side};
 
@@ -202,8 +203,14 @@ impl Parts {
     /// [`PartError`]; a stream that stops before its message does is an error.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, PartError>> {
         loop {
-            match self.reader.next_part() {
+            ready!(turn::poll_begin(cx));
+            let next = self.reader.next_part();
+            turn::spend(self.reader.take_begun() * FRAME);
+            match next {
                 Ok(Some(part)) => {
+                    if let Part::Data(data) = &part {
+                        turn::spend(data.len());
+                    }
                     if self.reader.is_done() {
                         self.take_end(cx);
                     }
@@ -300,6 +307,8 @@ pub enum PartError {
     Frame(#[from] FrameError),
 }
 
+/// What a frame costs, as bytes that are moved.
+const FRAME: usize = 64;
 /// Chunks taken from a stream at first: a head, and what comes along with it.
 const FEW: usize = 2;
 /// Chunks taken from a stream at a time: each take locks the connection once.

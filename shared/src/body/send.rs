@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::{Body, Frame};
 use thiserror::Error;
 use tokio::task::coop::consume_budget;
@@ -12,6 +12,7 @@ use tokio::task::coop::consume_budget;
 use crate::chunks::Chunks;
 use crate::quic::WriteError;
 use crate::stream::SendHalf;
+use crate::turn;
 use crate::wire::fields::{Fields, HeadTooLarge};
 use crate::wire::frame;
 
@@ -95,9 +96,9 @@ fn push(out: &mut Chunks, frame: Frame<Bytes>) -> Result<u64, HeadTooLarge> {
 }
 
 async fn flush(out: &mut Chunks, to: &mut SendHalf) -> Result<(), WriteError> {
+    turn::spend(out.remaining());
     to.write(out.as_slices()).await?;
     out.clear();
-    // QUIC futures spend no budget of the runtime, so a fast body would never let others run.
     consume_budget().await;
     Ok(())
 }

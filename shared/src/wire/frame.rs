@@ -3,6 +3,8 @@
 //! Each frame is a type (one byte), a length (varint) and a payload. An end is always said, by an
 //! `END` frame or by the flag of a head, so a stream that merely stops was cut.
 
+use std::mem;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::StatusCode;
 use thiserror::Error;
@@ -120,6 +122,8 @@ pub struct Reader {
     expect: Expect,
     frame: Frame,
     chunk: Bytes,
+    /// Frames that have begun, since somebody looked.
+    begun: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -163,6 +167,7 @@ impl Reader {
             expect: Expect::Head,
             frame: Frame::Header(Start::default()),
             chunk: Bytes::new(),
+            begun: 0,
         }
     }
 
@@ -188,6 +193,7 @@ impl Reader {
                         return Ok(None);
                     };
                     self.check_order(kind)?;
+                    self.begun += 1;
                     self.frame = match kind {
                         DATA => Frame::Data(len),
                         _ if len > MAX_HEAD as u64 => return Err(FrameError::HeadTooLarge(len)),
@@ -227,6 +233,11 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// How many frames have begun since the last time: those without data are passed over.
+    pub fn take_begun(&mut self) -> usize {
+        mem::take(&mut self.begun)
     }
 
     /// True when the message is whole.

@@ -4,12 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_relay::edge::tls::Certificates;
+use adit_shared::control::Receiver;
 use adit_shared::quic::endpoint::{Dialer, Listener};
 use adit_shared::quic::tls::{self, Trust};
 use adit_shared::quic::{Connection, ReadError};
-use adit_shared::stream::{RecvHalf, SendHalf};
+use adit_shared::stream::{Parts, RecvHalf, SendHalf};
 use adit_shared::wire::ALPN;
 use adit_shared::wire::code::Reset;
+use adit_shared::wire::control::Message;
+use adit_shared::wire::fields::Fields;
+use adit_shared::wire::frame::{self, Side};
+use adit_shared::wire::head;
 use adit_tests::soon;
 use adit_tests::world::Scratch;
 use bytes::Bytes;
@@ -115,4 +120,73 @@ async fn a_reader_that_is_dropped_stops_the_writer() {
         soon("the writer is told", stopped).await,
         Some(Reset::Cancelled)
     );
+}
+
+/// How often something else had its turn while this was done.
+async fn turns_beside(work: impl Future<Output = ()>) -> usize {
+    let mut turns = 0;
+    let count = async {
+        loop {
+            tokio::task::yield_now().await;
+            turns += 1;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = work => {}
+        () = count => {}
+    }
+    turns
+}
+
+/// A stream that has all of this already, and whose end was said.
+async fn filled_with(
+    bytes: Vec<u8>,
+    (relay, agent): (&Connection, &Connection),
+) -> (RecvHalf, impl Sized) {
+    relay.lift_connection_window();
+    let (send, theirs) = agent.open().await.unwrap();
+    let mut send = SendHalf::new(send);
+    send.write(&mut [bytes.into()]).await.unwrap();
+    send.finish();
+    let (ours, recv) = soon("the stream", relay.accept()).await.unwrap();
+    soon("all of it has come", send.stopped()).await;
+    (RecvHalf::new(recv), (theirs, ours))
+}
+
+/// A peer may fill a window with what has next to nothing in it, or nothing at all. Whoever reads that does not keep
+/// the thread.
+#[tokio::test]
+async fn others_run_while_a_window_of_tiny_frames_is_read() {
+    // A response of 200 without fields.
+    let mut head = bytes::BytesMut::new();
+    let response = head::Response {
+        status: http::StatusCode::OK,
+        fields: Fields::new(),
+        end: false,
+    };
+    frame::put_response(&mut head, &response).unwrap();
+    // DATA frames of one byte, and of none.
+    for (tiny, least) in [(&[0, 1, b'x'][..], 100), (&[0, 0], 20)] {
+        let (relay, agent, _keep) = connected().await;
+        let bytes = [&head[..], &tiny.repeat(200_000)].concat();
+        let (recv, _streams) = filled_with(bytes, (&relay, &agent)).await;
+        let mut parts = Parts::new(recv, Side::Response);
+        let read = async { while let Ok(Some(_)) = parts.next().await {} };
+        let turns = turns_beside(read).await;
+        assert!(turns > least, "{turns}");
+    }
+}
+
+#[tokio::test]
+async fn others_run_while_a_window_of_messages_is_read() {
+    let (relay, agent, _keep) = connected().await;
+    let mut ping = bytes::BytesMut::new();
+    Message::Ping { number: 1 }.encode(&mut ping).unwrap();
+    let bytes = ping.repeat(100_000);
+    let (recv, _streams) = filled_with(bytes, (&relay, &agent)).await;
+    let mut receiver = Receiver::new(recv);
+    let read = async { while let Ok(Some(_)) = receiver.next().await {} };
+    let turns = turns_beside(read).await;
+    assert!(turns > 100, "{turns}");
 }
