@@ -179,6 +179,7 @@ impl Shard {
                 sessions: common.limits.agents,
                 exchanges: common.limits.exchanges_per_agent,
                 tunnels: common.limits.tunnels_per_agent,
+                messages: common.limits.messages_per_agent,
                 hello: common.limits.hello_timeout,
                 handshakes: common.limits.agents_handshaking,
                 unvalidated: common.limits.handshakes_unvalidated,

@@ -242,7 +242,8 @@ pub struct Serve {
     /// exchanges-per-tunnel, streams-per-connection, request-bytes, head-bytes, head-fields,
     /// handshake-timeout, head-timeout, idle-timeout, upload-timeout, download-timeout, least-rate,
     /// agents, agents-handshaking, handshakes-per-address, handshakes-unvalidated, hello-timeout,
-    /// carriers, tunnels-per-agent, held, held-per-name, held-bytes, stalled, stalled-per-agent, window.
+    /// carriers, tunnels-per-agent, messages-per-agent, held, held-per-name, held-bytes, stalled,
+    /// stalled-per-agent, window.
     #[arg(
         long,
         value_name = "KEY=VALUE",

@@ -56,6 +56,9 @@ pub struct Limits {
     /// Tunnels of one session: enough for everything on a developer's machine, too few to take
     /// many names from others.
     pub tunnels_per_agent: usize,
+    /// Messages of one agent a second on its control stream, 0 for no bound: those above wait to be read.
+    /// Agents say a few when they come, and then next to nothing.
+    pub messages_per_agent: usize,
     /// Requests that wait for one name's agent to come back. More would all hit its origin in the
     /// same instant.
     pub held_per_name: usize,
@@ -99,7 +102,7 @@ pub struct Limits {
 
 impl Limits {
     /// Name, meaning and value of the limits that are numbers, to be shown beside what they bound.
-    pub fn list(&self) -> [(&'static str, &'static str, usize); 24] {
+    pub fn list(&self) -> [(&'static str, &'static str, usize); 25] {
         [
             ("visitors", "Connections of visitors at once", self.visitors),
             (
@@ -163,6 +166,11 @@ impl Limits {
                 "tunnels_per_agent",
                 "Tunnels of one session",
                 self.tunnels_per_agent,
+            ),
+            (
+                "messages_per_agent",
+                "Messages of one agent a second",
+                self.messages_per_agent,
             ),
             (
                 "held_per_name",
@@ -270,6 +278,7 @@ impl Default for Limits {
             exchanges: 20_000,
             streams_per_connection: 128,
             tunnels_per_agent: 16,
+            messages_per_agent: 100,
             held_per_name: 256,
             held: 4096,
             held_bytes: 64 << 20,
@@ -309,6 +318,7 @@ pub(super) struct File {
     exchanges: Option<NonZeroUsize>,
     streams_per_connection: Option<NonZeroUsize>,
     tunnels_per_agent: Option<NonZeroUsize>,
+    messages_per_agent: Option<usize>,
     /// Zero is sensible here: nobody waits.
     held_per_name: Option<usize>,
     held: Option<usize>,
@@ -391,6 +401,9 @@ impl File {
                 default.streams_per_connection,
             ),
             tunnels_per_agent: count(self.tunnels_per_agent, default.tunnels_per_agent),
+            messages_per_agent: self
+                .messages_per_agent
+                .unwrap_or(default.messages_per_agent),
             held_per_name: self.held_per_name.unwrap_or(default.held_per_name),
             held: self.held.unwrap_or(default.held),
             held_bytes: self.held_bytes.map_or(default.held_bytes, |size| size.0),

@@ -5,6 +5,7 @@ mod claim;
 mod hello;
 mod knock;
 mod retire;
+mod turns;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use tracing::{debug, info, info_span};
 
 use self::claim::Claims;
 use self::hello::Refusal;
+use self::turns::Turns;
 use self::waiting::Waiting;
 use crate::acme::Acme;
 use crate::addresses::rate::Rate;
@@ -104,6 +106,8 @@ pub struct Limits {
     pub exchanges: usize,
     /// Tunnels of one session.
     pub tunnels: usize,
+    /// Messages of one session a second, 0 for no bound.
+    pub messages: usize,
     /// Handshakes at a time.
     pub handshakes: usize,
     /// Those of them, or of those that begin in a second, above which an address is proved first.
@@ -350,6 +354,7 @@ impl Join {
             version: concat!("relay/", env!("CARGO_PKG_VERSION")).into(),
         };
         sender.send(&Message::Welcome(welcome)).await?;
+        let mut turns = Turns::new(self.limits.messages, &self.metrics);
         let mut draining = false;
         loop {
             let message = tokio::select! {
@@ -361,7 +366,7 @@ impl Join {
                     sender.send(&Message::Drain { grace_ms }).await?;
                     continue;
                 }
-                message = receiver.next() => message?,
+                message = turns.next(receiver) => message?,
             };
             match message {
                 Some(Message::Claim(claim)) => {

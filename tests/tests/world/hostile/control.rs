@@ -11,6 +11,7 @@ use adit_tests::{World, eventually};
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
 
+use super::addresses::limited;
 use super::{Evil, assert_well, raw, stage};
 use crate::names::sessions;
 
@@ -155,3 +156,44 @@ async fn an_agent_gets_no_more_streams_than_one() {
     assert_eq!(evil.heard().await, Message::Pong { number });
     assert!((&mut second).now_or_never().is_none(), "it got a stream");
 }
+
+/// Each message is work; whoever says more than anybody needs waits, and nobody else does.
+#[tokio::test]
+async fn what_an_agent_says_too_fast_waits_to_be_read() {
+    let world = World::with(|config| config.limits.messages_per_agent = 10).await;
+    let _good = world.agent_with("good", "echo", |_| {}).await;
+    let mut evil = Evil::join(&world, "evil").await;
+    let begun = Instant::now();
+    // Ten seconds' worth at once, less the hello and the claim, and five more.
+    for number in 0..105 {
+        evil.tell(&Message::Ping { number }).await;
+    }
+    for number in 0..105 {
+        assert_eq!(evil.heard().await, Message::Pong { number });
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(400), "{took:?}");
+    assert!(limited(&world, "messages-per-agent").await >= 5);
+    assert_well(&world).await;
+}
+
+/// Whoever says no hello keeps others waiting for a while, but not for ever.
+#[tokio::test]
+async fn agents_wait_for_a_handshake_to_end_and_are_refused_when_that_takes_long() {
+    for (hello, comes_in) in [(Duration::from_millis(500), true), (PATIENCE, false)] {
+        let world = World::with(|config| {
+            config.limits.agents_handshaking = 1;
+            config.limits.hello_timeout = hello;
+        })
+        .await;
+        let silent = Evil::dial(&world).await;
+        let second = Evil::try_dial(&world).await;
+        assert_eq!(second.is_ok(), comes_in);
+        let refused = u64::from(!comes_in);
+        assert_eq!(limited(&world, "agents-handshaking").await, refused);
+        assert_eq!(silent.closed().await.0, Close::Timeout);
+    }
+}
+
+/// Longer than agents wait for others.
+const PATIENCE: Duration = Duration::from_secs(4);
