@@ -19,7 +19,13 @@ impl Bucket {
         Self::new(RESETS, RESETS_A_SECOND)
     }
 
-    pub(super) const fn new(most: u32, a_second: u32) -> Self {
+    /// For frames that ask for nothing: SETTINGS, PING, PRIORITY and what nobody knows. Some clients measure the
+    /// way with a PING for each round trip in which data comes.
+    pub(super) const fn of_controls() -> Self {
+        Self::new(CONTROLS, CONTROLS_A_SECOND)
+    }
+
+    const fn new(most: u32, a_second: u32) -> Self {
         Self {
             left: most,
             most,
@@ -49,3 +55,5 @@ impl Bucket {
 
 const RESETS: u32 = 400;
 const RESETS_A_SECOND: u32 = 20;
+pub(super) const CONTROLS: u32 = 2_000;
+const CONTROLS_A_SECOND: u32 = 1_000;

@@ -151,7 +151,7 @@ impl Default for Frames {
             skip: PREFACE,
             in_head: false,
             resets: Bucket::of_resets(),
-            controls: Bucket::new(CONTROLS, CONTROLS_A_SECOND),
+            controls: Bucket::of_controls(),
         }
     }
 }
@@ -237,13 +237,9 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// SETTINGS, PING, PRIORITY and what nobody knows. Some clients measure the way with a PING for each round
-/// trip in which data comes.
-const CONTROLS: u32 = 2_000;
-const CONTROLS_A_SECOND: u32 = 1_000;
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::bucket::CONTROLS;
     use super::*;
 
     fn frame(kind: u8, flags: u8, len: u8) -> Vec<u8> {

@@ -30,7 +30,7 @@ pub(super) async fn serve(link: &Arc<Link>) {
     };
     tokio::select! {
         biased;
-        violation = peer::listen(&link.connection) => {
+        violation = peer::listen(link) => {
             if let Some(violation) = violation {
                 link.close(&violation);
             }

@@ -49,6 +49,8 @@ pub struct Frames {
     state: State,
     /// No frame has begun yet.
     is_first: bool,
+    /// Frames that asked for nothing, since somebody looked.
+    idle: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +85,7 @@ impl Frames {
             part: BytesMut::new(),
             state: State::Begin,
             is_first: true,
+            idle: 0,
         }
     }
 
@@ -94,6 +97,12 @@ impl Frames {
     /// Whether the stream may end here.
     pub fn is_between(&self) -> bool {
         matches!(self.state, State::Begin) && self.part.is_empty()
+    }
+
+    /// How many frames came since the last time that ask for nothing: of types that nobody knows, DATA without
+    /// data, and all on the control stream.
+    pub fn take_idle(&mut self) -> u32 {
+        mem::take(&mut self.idle)
     }
 
     /// The next bytes of the stream, once those before were taken.
@@ -169,6 +178,9 @@ impl Frames {
         if mem::take(&mut self.is_first) && self.on == On::Control && kind != SETTINGS {
             let what = "the control stream does not begin with settings";
             return Err(Violation::new(Code::MissingSettings, what));
+        }
+        if !matches!((kind, len), (HEADERS, _) | (DATA, 1..)) {
+            self.idle = self.idle.saturating_add(1);
         }
         let (state, most) = match (kind, self.on) {
             (DATA, On::Request) => {

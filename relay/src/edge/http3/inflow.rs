@@ -1,21 +1,25 @@
 //! The receiving half of a visitor's stream, as pieces of its frames.
 
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use adit_shared::quic::ReadError;
+use adit_shared::quic::{ReadError, RecvStream};
 use adit_shared::stream::RecvHalf;
+use adit_shared::turn;
 use bytes::Bytes;
 use thiserror::Error;
 
 use super::code::{Code, Violation};
 use super::frame::{Frames, On, Piece};
+use super::link::Link;
 
 /// What a visitor sends on one stream. Dropped before its end, it tells the visitor to stop.
 #[derive(Debug)]
 pub(super) struct Inflow {
     recv: RecvHalf,
     frames: Frames,
+    link: Arc<Link>,
     batch: Vec<Bytes>,
     filled: usize,
     next: usize,
@@ -36,12 +40,13 @@ pub(super) enum Fault {
 }
 
 impl Inflow {
-    /// A stream whose HEADERS frames have `most` bytes at most. Dropped, it is given up without a reason to
+    /// The stream of a request. Dropped, it is given up without a reason to
     /// complain: what was asked for was answered.
-    pub(super) fn new(recv: adit_shared::quic::RecvStream, on: On, most: usize) -> Self {
+    pub(super) fn new(recv: RecvStream, link: &Arc<Link>) -> Self {
         Self {
             recv: RecvHalf::of_protocol(recv, Code::NoError.number()),
-            frames: Frames::new(on, most),
+            frames: Frames::new(On::Request, link.most()),
+            link: link.clone(),
             batch: vec![Bytes::new(); FEW],
             filled: 0,
             next: 0,
@@ -63,7 +68,13 @@ impl Inflow {
             return Poll::Ready(Ok(Some(piece)));
         }
         loop {
-            if let Some(piece) = self.frames.take()? {
+            ready!(turn::poll_begin(cx));
+            let taken = self.frames.take()?;
+            self.link.came_idle(self.frames.take_idle())?;
+            if let Some(piece) = taken {
+                if let Piece::Data(data) = &piece {
+                    turn::spend(data.len());
+                }
                 return Poll::Ready(Ok(Some(piece)));
             }
             if self.next < self.filled {

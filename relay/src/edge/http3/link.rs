@@ -25,6 +25,7 @@ pub(super) struct Link {
     idle: Notify,
     uploads: AtomicU32,
     resets: Mutex<Bucket>,
+    idle_frames: Mutex<Bucket>,
     /// It was closed because of those.
     sent_away: AtomicBool,
 }
@@ -44,6 +45,7 @@ impl Link {
             idle: Notify::new(),
             uploads: AtomicU32::new(0),
             resets: Mutex::new(Bucket::of_resets()),
+            idle_frames: Mutex::new(Bucket::of_controls()),
             sent_away: AtomicBool::new(false),
         }
     }
@@ -75,8 +77,24 @@ impl Link {
         }
     }
 
+    /// So many frames came that ask for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than anybody needs.
+    pub(super) fn came_idle(&self, frames: u32) -> Result<(), Violation> {
+        if frames == 0 || lock(&self.idle_frames).take(frames).is_some() {
+            return Ok(());
+        }
+        if !self.sent_away.swap(true, Ordering::Relaxed) {
+            self.service.metrics.limited("frames");
+        }
+        let what = "it sends more frames than anybody needs";
+        Err(Violation::new(Code::ExcessiveLoad, what))
+    }
+
     fn resets(&self) -> MutexGuard<'_, Bucket> {
-        self.resets.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.resets)
     }
 
     /// Whether there is a request.
@@ -134,6 +152,10 @@ impl Drop for Uploading {
         let uploads = self.0.uploads.fetch_sub(1, Ordering::Relaxed) - 1;
         self.0.connection.allow_uploads(uploads);
     }
+}
+
+fn lock(bucket: &Mutex<Bucket>) -> MutexGuard<'_, Bucket> {
+    bucket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Pseudo-header fields, and bytes of their names and of what they say besides the target.

@@ -4,8 +4,9 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use adit_shared::quic::{Connection, ReadError, RecvStream};
+use adit_shared::quic::{ReadError, RecvStream};
 use adit_shared::stream::RecvHalf;
+use adit_shared::turn;
 use adit_shared::wire::varint;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -13,12 +14,13 @@ use futures_util::stream::FuturesUnordered;
 
 use super::code::{Code, Violation};
 use super::frame::{Frames, On, Piece};
+use super::link::Link;
 use super::qpack::Malformed;
 use super::qpack::instructions::{self, Decoder};
 use super::settings;
 
 /// Reads these streams until one of them breaks the protocol, or the connection has ended. Safe to drop.
-pub(super) async fn listen(connection: &Connection) -> Option<Violation> {
+pub(super) async fn listen(link: &Link) -> Option<Violation> {
     let seen = AtomicU8::new(0);
     let mut streams = FuturesUnordered::new();
     loop {
@@ -29,9 +31,9 @@ pub(super) async fn listen(connection: &Connection) -> Option<Violation> {
                     return Some(violation);
                 }
             }
-            accepted = connection.accept_one_way() => match accepted {
+            accepted = link.connection.accept_one_way() => match accepted {
                 // How many there are is bounded by QUIC.
-                Ok(recv) => streams.push(read(recv, &seen)),
+                Ok(recv) => streams.push(read(recv, &seen, link)),
                 Err(_) => return None,
             },
         }
@@ -39,7 +41,7 @@ pub(super) async fn listen(connection: &Connection) -> Option<Violation> {
 }
 
 /// Reads one stream.
-async fn read(recv: RecvStream, seen: &AtomicU8) -> Result<(), Violation> {
+async fn read(recv: RecvStream, seen: &AtomicU8, link: &Link) -> Result<(), Violation> {
     let mut stream = Chunks(RecvHalf::of_protocol(
         recv,
         Code::StreamCreationError.number(),
@@ -63,7 +65,7 @@ async fn read(recv: RecvStream, seen: &AtomicU8) -> Result<(), Violation> {
         _ => return Ok(()),
     }
     match kind {
-        CONTROL => control(stream, rest).await,
+        CONTROL => control(stream, rest, link).await,
         ENCODER => {
             each(stream, rest, Code::QpackEncoderStreamError, |bytes| {
                 instructions::encoder(bytes)
@@ -99,7 +101,7 @@ async fn each(
 
 /// Reads the control stream. What it says changes nothing: we push nothing, and a visitor that goes away
 /// asks for nothing more.
-async fn control(mut stream: Chunks, first: Bytes) -> Result<(), Violation> {
+async fn control(mut stream: Chunks, first: Bytes, link: &Link) -> Result<(), Violation> {
     let mut frames = Frames::new(On::Control, 0);
     frames.push(first);
     let (mut has_settings, mut goaway, mut most_pushes) = (false, u64::MAX, 0);
@@ -134,6 +136,7 @@ async fn control(mut stream: Chunks, first: Bytes) -> Result<(), Violation> {
                 return Err(Violation::new(code, what));
             }
         }
+        link.came_idle(frames.take_idle())?;
         match stream.next().await {
             Some(bytes) => frames.push(bytes?),
             None => return Ok(()),
@@ -160,6 +163,7 @@ struct Chunks(RecvHalf);
 impl Chunks {
     /// The next chunk; none when the connection has ended.
     async fn next(&mut self) -> Option<Result<Bytes, Violation>> {
+        poll_fn(turn::poll_begin).await;
         let mut chunk = [Bytes::new()];
         match poll_fn(|cx| self.0.poll_chunks(cx, &mut chunk)).await {
             Ok(Some(_)) => {

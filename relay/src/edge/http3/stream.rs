@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::super::http1::BadRequest;
 use super::super::serve::{Asker as _, Reply, Told, tell};
 use super::code::{Code, Violation};
-use super::frame::{On, Piece};
+use super::frame::Piece;
 use super::incoming::Incoming;
 use super::inflow::{Fault, Inflow};
 use super::link::{Fate, Link};
@@ -32,7 +32,7 @@ use crate::forward::{Inbound, Raw};
 /// Serves one stream. Dropped, the stream is reset.
 pub(super) async fn serve(link: &Arc<Link>, send: SendStream, recv: RecvStream) {
     let mut send = SendHalf::of_protocol(send, Code::InternalError.number());
-    let mut inflow = Some(Inflow::new(recv, On::Request, link.most()));
+    let mut inflow = Some(Inflow::new(recv, link));
     let mut gone = pin!(send.stopped());
     let mut outgoing = Outgoing {
         send: &mut send,

@@ -288,3 +288,46 @@ async fn a_visitor_over_http3_waits_for_streams_above_the_limit() {
     let (_three, mut third) = quic.open(&get, true).await;
     assert!(soon("an answer", third.read_to_end(10_000)).await.is_ok());
 }
+
+/// Frames that ask for nothing, on the stream of a request or on the control stream: some are skipped (RFC 9114
+/// section 9), and whoever sends nothing else is sent away.
+#[tokio::test]
+async fn whoever_sends_frames_that_ask_for_nothing_is_sent_away() {
+    let world = World::start().await;
+    let origin = silent().await;
+    let _agent = world.agent("app", origin.address).await;
+    let unknown = [0x21, 0].repeat(1_000);
+    let empty = frame(0, b"").repeat(1_000);
+    for (count, flood) in [(1, &unknown), (2, &empty)] {
+        let quic = world
+            .quic_as_visitor("app.localhost", Default::default())
+            .await;
+        let some = [&request("POST", &[])[..], flood].concat();
+        let (mut send, _recv) = quic.open(&some, false).await;
+        while send.write_all(flood).await.is_ok() {}
+        assert_eq!(quic.closed().await, 0x107);
+        assert_eq!(limited(&world, "frames").await, count);
+    }
+    let quic = world
+        .quic_as_visitor("app.localhost", Default::default())
+        .await;
+    let mut control = soon("a stream", quic.connection.open_uni()).await.unwrap();
+    control.write_all(&[0, 4, 0]).await.unwrap();
+    while control.write_all(&unknown).await.is_ok() {}
+    assert_eq!(quic.closed().await, 0x107);
+    assert_eq!(limited(&world, "frames").await, 3);
+}
+
+#[tokio::test]
+async fn some_frames_that_ask_for_nothing_are_skipped() {
+    let world = World::start().await;
+    let _agent = world.agent_with("app", "echo", |_| {}).await;
+    let h3 = world.h3("app.localhost").await;
+    let some = [0x21, 0].repeat(1_000);
+    let bytes = [&some[..], &request("GET", &[]), &some[..500]].concat();
+    let (_send, mut recv) = h3.quic.open(&bytes, true).await;
+    let answer = soon("an answer", recv.read_to_end(100_000)).await.unwrap();
+    assert!(!answer.is_empty());
+    assert_eq!(limited(&world, "frames").await, 0);
+    assert_eq!(h3.get(URL).await.unwrap().0.status, 200);
+}
