@@ -53,6 +53,8 @@ pub struct Memory {
 struct Known {
     /// When it came first.
     first: SystemTime,
+    /// For how long it is remembered after that.
+    window: Duration,
     count: u32,
     /// How many of these are being served.
     open: u32,
@@ -91,6 +93,7 @@ impl Memory {
             let since = now.checked_sub(age).unwrap_or(now);
             let known = Known {
                 first: event.first,
+                window: event.window,
                 count: event.count,
                 open: 0,
                 answer: None,
@@ -120,6 +123,7 @@ impl Memory {
             order.push_back((now, *key));
             Known {
                 first: SystemTime::now(),
+                window,
                 count: 0,
                 open: 0,
                 answer: None,
@@ -160,6 +164,23 @@ impl Memory {
                 break;
             };
             self.forget_answer(&oldest);
+        }
+    }
+
+    /// An event that has come never reached the origin: as if it had not come. To be followed by
+    /// [`end`](Self::end) all the same.
+    pub fn take_back(&mut self, key: &Key) {
+        let Some(known) = self.events.get_mut(key) else {
+            return;
+        };
+        known.count = known.count.saturating_sub(1);
+        if let Some(past) = &self.past {
+            past.keep(Event {
+                key: *key,
+                first: known.first,
+                count: known.count,
+                window: known.window,
+            });
         }
     }
 
@@ -226,6 +247,20 @@ mod tests {
         let late = memory.begin(&key(1), WINDOW, start + WINDOW);
         assert_eq!((late.count, late.answer.is_none()), (1, true));
         assert_eq!((memory.bytes, memory.answered.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_never_reached_the_origin_is_no_attempt() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        for count in [1, 1, 1] {
+            assert_eq!(memory.begin(&key(1), WINDOW, start).count, count);
+            memory.take_back(&key(1));
+            memory.end(&key(1), None);
+        }
+        memory.begin(&key(1), WINDOW, start);
+        memory.end(&key(1), None);
+        assert_eq!(memory.begin(&key(1), WINDOW, start).count, 2);
+        memory.take_back(&key(2));
     }
 
     #[test]

@@ -320,6 +320,24 @@ async fn a_duplicate_of_an_event_that_failed_is_tried_again() {
 }
 
 #[tokio::test]
+async fn what_an_origin_that_is_down_never_saw_is_no_attempt() {
+    let world = World::start().await;
+    let nobody = Origin::nobody().await;
+    let set = |config: &mut adit_agent::config::Config| {
+        config.tunnels[0].inbox = Some(Inbox::default());
+    };
+    let mut agent = world.agent_with("app", &url(nobody), set).await;
+    let fields = [("X-GitHub-Event", "push"), ("X-GitHub-Delivery", "72d3")];
+    let kept = post(&world, "/hook", &fields, b"{}").await;
+    assert_eq!(kept.status, 202);
+    // The first time as it came, then as the relay tries it.
+    for _ in 0..3 {
+        let webhook = seen(&mut agent).await.unwrap();
+        assert_eq!((webhook.id.as_deref(), webhook.attempt), (Some("72d3"), 1));
+    }
+}
+
+#[tokio::test]
 async fn challenges_are_answered_while_the_origin_is_down() {
     let world = World::start().await;
     let nobody = url(Origin::nobody().await);

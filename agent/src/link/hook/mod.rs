@@ -119,7 +119,7 @@ pub(super) async fn serve(
     }
     let genuine = verdict.and_then(Result::ok);
     let drops = hooks.duplicates == Duplicates::Drop && genuine.is_some();
-    let visit = visit.filter(|_| drops || count > 1);
+    let mut visit = visit;
     if let Some(visit) = visit.as_ref().filter(|_| drops) {
         if let Some(first) = &visit.attempt.answer {
             return answer::again(first, send, record).await;
@@ -140,6 +140,10 @@ pub(super) async fn serve(
         return switch(send, *parts, head, to, record).await;
     }
     let response = fetch(send, head, ahead, to, record.twin()).await;
+    if let (Err(ServeError::Origin(OriginError::Connect(_))), Some(visit)) = (&response, &mut visit)
+    {
+        visit.take_back();
+    }
     let response = match (response, &judged.challenge) {
         (Err(ServeError::Origin(OriginError::Connect(_))), Some(answer))
             if hooks.challenges == Challenges::Down =>

@@ -22,6 +22,8 @@ pub(super) struct Visit<'a> {
     desk: &'a Desk,
     key: Key,
     answer: Option<First>,
+    /// The origin never got it.
+    is_unseen: bool,
     pub(super) attempt: Attempt,
 }
 
@@ -44,8 +46,14 @@ impl<'a> Visit<'a> {
             desk: to.desk,
             key,
             answer: None,
+            is_unseen: false,
             attempt,
         })
+    }
+
+    /// The origin accepted no connection: this was no attempt.
+    pub(super) fn take_back(&mut self) {
+        self.is_unseen = true;
     }
 
     /// Sends a response back, and keeps it if it came whole and is small.
@@ -73,7 +81,11 @@ impl<'a> Visit<'a> {
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        self.desk.memory().end(&self.key, self.answer.take());
+        let mut memory = self.desk.memory();
+        if self.is_unseen {
+            memory.take_back(&self.key);
+        }
+        memory.end(&self.key, self.answer.take());
     }
 }
 
