@@ -1,4 +1,7 @@
-//! How many files the system lets this program have open: each connection takes one.
+//! What the system says of files: how many may be open, since each connection takes one, and who can read them.
+
+use std::fs::Metadata;
+use std::path::Path;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -10,4 +13,22 @@ pub fn raise_limit() -> u64 {
     // Where it cannot be raised, what there is has to do.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Whether others on this machine can read the file at `path`, which holds secrets.
+#[cfg(unix)]
+pub fn is_exposed(path: &Path, metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    // What systemd passes as a credential lies in a directory that only the service can enter.
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if credentials.is_some_and(|directory| path.starts_with(directory)) {
+        return false;
+    }
+    metadata.is_file() && metadata.permissions().mode() & 0o077 != 0
+}
+
+/// Whether others on this machine can read a file: not known here.
+#[cfg(not(unix))]
+pub fn is_exposed(_path: &Path, _metadata: &Metadata) -> bool {
+    false
 }

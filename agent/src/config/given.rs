@@ -3,6 +3,7 @@
 //! Each layer is a map from the name of an option to its text. The command line lies over the
 //! environment, which lies over the file.
 
+use adit_shared::webhook::secrets::Secrets;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::file::{File, OneOrMore, Table};
-use super::webhooks::Secrets;
 use super::{BadConfig, proxy};
 use crate::cli::Options;
 

@@ -39,6 +39,7 @@ use adit_shared::quic::tls::{TlsError, Trust};
 use adit_shared::quic::tuning::Window;
 use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
+use adit_shared::webhook::secrets::BadSecretFile;
 use thiserror::Error;
 
 pub use file::BadFile;
@@ -208,7 +209,7 @@ pub enum BadConfig {
     RelayCa(Place, #[source] TlsError),
     /// There are no usable secrets at the place where they should be.
     #[error("{0}")]
-    WebhookSecrets(Place, #[source] webhooks::BadSecretFile),
+    WebhookSecrets(Place, #[source] BadSecretFile),
 }
 
 impl BadConfig {

@@ -12,11 +12,13 @@ use adit_shared::quic::tls::{self, Pin, Trust};
 use adit_shared::quic::tuning::{WINDOWS, Window};
 use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
+use adit_shared::webhook::rule::{BadRule, Rule, Typed};
+use adit_shared::webhook::secrets::SecretFile;
 use adit_shared::webhook::{Provider, Secret};
 
 use super::given::{Given, Layer, Place, Setting, first};
 use super::inbox::{inbox, mirror};
-use super::webhooks::{BUDGET, BadRule, Duplicates, Rule, SecretFile, Typed};
+use super::webhooks::{BUDGET, BadWebhooks, Duplicates};
 use super::{
     BadConfig, BadToken, Config, DEFAULT_INSPECT, HostHeader, Origin, OtherRelay, Proxy,
     RelayAddress, Scheme, Token, TransportChoice, Tunnel, Webhooks, default_state_dir,
@@ -328,7 +330,7 @@ impl Given {
         if let Some(setting) = one("webhook-duplicates")? {
             webhooks.duplicates = setting.parse()?;
             if webhooks.duplicates == Duplicates::Drop && one("verify")?.is_none() {
-                return Err(BadConfig::value(setting.place, BadRule::Drop));
+                return Err(BadConfig::value(setting.place, BadWebhooks::Drop));
             }
         }
         if let Some(setting) = one("webhook-challenges")? {
@@ -338,7 +340,7 @@ impl Given {
         if let Some(setting) = one("webhook-limit")? {
             webhooks.limit = setting.parse::<Size>()?.0;
             if webhooks.limit > BUDGET {
-                return Err(BadConfig::value(setting.place, BadRule::Limit));
+                return Err(BadConfig::value(setting.place, BadWebhooks::Limit));
             }
         }
         let tolerance = match one("webhook-tolerance")? {
@@ -348,24 +350,14 @@ impl Given {
         if let Some(setting) = one("webhook-sign-anew")? {
             webhooks.sign_anew = true;
             if one("verify")?.is_none() {
-                return Err(BadConfig::value(setting.place, BadRule::SignAnew));
+                return Err(BadConfig::value(setting.place, BadWebhooks::SignAnew));
             }
         }
         let file = self.webhook_secret_file()?;
         webhooks.signing = self.secrets.own(file.as_ref());
         if let Some(setting) = one("verify")? {
-            let rules = setting.parse_each::<Typed>()?.into_iter().map(|typed| {
-                let secrets = self
-                    .secrets
-                    .of(&typed.name, typed.provider, file.as_ref())?;
-                Ok(Rule {
-                    provider: typed.provider,
-                    mode: typed.mode,
-                    path: typed.path,
-                    secrets,
-                    tolerance,
-                })
-            });
+            let typed = setting.parse_each::<Typed>()?.into_iter();
+            let rules = typed.map(|typed| typed.rule(&self.secrets, file.as_ref(), tolerance));
             let rules: Result<Vec<Rule>, BadRule> = rules.collect();
             webhooks.rules = rules.map_err(|why| BadConfig::value(setting.place, why))?;
             for rule in &webhooks.rules {

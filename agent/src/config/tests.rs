@@ -333,8 +333,8 @@ fn errors_in_a_file_name_file_and_key() {
 
 #[test]
 fn webhooks_are_verified_with_secrets_from_outside_the_command_line() {
-    use super::webhooks::{Challenges, Duplicates, Mode};
-    use adit_shared::webhook::Secret;
+    use super::webhooks::{Challenges, Duplicates};
+    use adit_shared::webhook::{Mode, Secret};
 
     let environment = [
         ("ADIT_WEBHOOK_SECRET_GITHUB", "new old"),
@@ -370,7 +370,7 @@ fn webhooks_are_verified_with_secrets_from_outside_the_command_line() {
         (
             "--verify stripe",
             "--verify: stripe needs its secret: set ADIT_WEBHOOK_SECRET_STRIPE or \
-             ADIT_WEBHOOK_SECRET, or give --webhook-secret-file FILE",
+             ADIT_WEBHOOK_SECRET, or name a file of secrets",
         ),
         (
             "--webhook-duplicates drop",

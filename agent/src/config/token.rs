@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use adit_shared::files::is_exposed;
 use adit_shared::wire::control::MAX_TEXT;
 use thiserror::Error;
 
@@ -99,22 +100,6 @@ pub enum BadToken {
     /// The file holds something else.
     #[error("{0} holds no token")]
     Content(PathBuf, #[source] Box<Self>),
-}
-
-#[cfg(unix)]
-pub(super) fn is_exposed(path: &Path, metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    // What systemd passes as a credential lies in a directory that only the service can enter.
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
-    if credentials.is_some_and(|directory| path.starts_with(directory)) {
-        return false;
-    }
-    metadata.is_file() && metadata.permissions().mode() & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_exposed(_path: &Path, _metadata: &fs::Metadata) -> bool {
-    false
 }
 
 /// How much of a token file is read, in bytes.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_shared::hop::is_hop_by_hop;
 use adit_shared::task::Tasks;
+use adit_shared::webhook::judge::{judge, signer, url};
 use adit_shared::webhook::{Message, Seen, recognise};
 use adit_shared::wire::fields::Fields;
 use adit_shared::wire::head;
@@ -26,7 +27,6 @@ use crate::config::Tunnel;
 use crate::origin::{Next, OriginError, Upstream};
 use crate::status::{Event, Outcome, Request, Status};
 use crate::webhook::anew::{sign_anew, with};
-use crate::webhook::judge::{judge, signer, url};
 
 /// What to change of a request before it is sent once more; nothing by default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -212,7 +212,13 @@ fn sign(head: &mut head::Request, body: &mut Bytes, tunnel: &Tunnel) -> Signing 
     head.end = body.is_empty();
     let url = url(head);
     let message = Message::new(head.method.as_str(), &url, &head.fields, body);
-    let judged = judge(hooks, head.target.path(), &message, true, SystemTime::now());
+    let judged = judge(
+        &hooks.rules,
+        head.target.path(),
+        &message,
+        true,
+        SystemTime::now(),
+    );
     let is_genuine = matches!(judged.verdict, Some(Ok(signer)) if signer.name == provider.name);
     let seen = Seen {
         event: provider.event(&message),

@@ -3,13 +3,13 @@
 
 use std::time::SystemTime;
 
+use adit_shared::webhook::judge::url;
 use adit_shared::webhook::{Message, Provider, Secret, SignError, sign};
 use adit_shared::wire::fields::{BadField, Fields};
 use adit_shared::wire::head;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::judge::url;
 use crate::config::Webhooks;
 
 /// Signs the request of `head` and `body` as `provider` would at the time `now`.

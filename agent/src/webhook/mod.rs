@@ -4,14 +4,12 @@
 //! and that look like no webhook, never come here.
 //!
 //! - [`ahead`]: bodies that are read before the origin gets them;
-//! - [`judge`]: what the rules say of a request;
 //! - [`anew`]: what is signed once more;
 //! - [`memory`]: the events that have come, and what was answered;
 //! - [`past`]: events on disk, across restarts.
 
 pub mod ahead;
 pub mod anew;
-pub mod judge;
 pub mod memory;
 pub mod past;
 

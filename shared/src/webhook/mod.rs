@@ -11,13 +11,19 @@
 //! - [`message`]: a request, and what stands where in it;
 //! - [`key`]: secrets, as providers hand them out;
 //! - `verify`, `sign`: is it genuine; make it so;
-//! - [`challenge`]: what an endpoint must answer before it gets events.
+//! - [`challenge`]: what an endpoint must answer before it gets events;
+//! - [`path`], [`rule`], [`secrets`]: what must be genuine, and by which secrets;
+//! - [`judge`](mod@judge): what the rules say of a request.
 
 pub mod challenge;
 pub mod find;
+pub mod judge;
 pub mod key;
 pub mod message;
+pub mod path;
+pub mod rule;
 pub mod scheme;
+pub mod secrets;
 pub mod sign;
 pub mod table;
 pub mod verify;
@@ -28,8 +34,10 @@ mod tests;
 use serde::Serialize;
 
 pub use find::{provider, recognise};
+pub use judge::{Judgement, is_ruled, judge, signer};
 pub use key::Secret;
 pub use message::Message;
+pub use rule::{Mode, Rule};
 pub use scheme::Provider;
 pub use sign::{SignError, Signed, sign};
 pub use verify::{Unverified, verify};

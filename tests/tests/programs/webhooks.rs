@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use adit_agent::config::webhooks::{Mode, Rule};
 use adit_agent::config::{Config, Inbox, Webhooks};
 use adit_agent::status::Event;
+use adit_shared::webhook::{Mode, Rule};
 use adit_shared::webhook::{Secret, provider};
 use adit_tests::kept::{Webhook, keep};
 use adit_tests::origin::Origin;

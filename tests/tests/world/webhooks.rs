@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use adit_agent::config::webhooks::{Challenges, Duplicates, Mode, Rule};
+use adit_agent::config::webhooks::{Challenges, Duplicates};
 use adit_agent::config::{Inbox, Webhooks};
 use adit_agent::status::{Event, Request};
-use adit_shared::webhook::{Message, Secret, Seen, provider, sign};
+use adit_shared::webhook::{Message, Mode, Rule, Secret, Seen, provider, sign};
 use adit_shared::wire::fields::Fields;
 use adit_tests::kept::{Webhook, keep};
 use adit_tests::origin::Origin;

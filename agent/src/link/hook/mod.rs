@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_shared::body::recv::{BodyError, FromStream, declared_length};
 use adit_shared::stream::{Parts, SendHalf};
+use adit_shared::webhook::judge::{Judgement, is_ruled, judge, signer, url};
 use adit_shared::webhook::{Message, Provider, Seen, Unverified, recognise};
 use adit_shared::wire::fields::{Fields, FieldsMut};
 use adit_shared::wire::{frame, head};
@@ -36,7 +37,6 @@ use crate::origin::{OriginError, Response};
 use crate::webhook::UNIT;
 use crate::webhook::ahead::Ahead;
 use crate::webhook::anew::sign_anew;
-use crate::webhook::judge::{Judgement, is_ruled, judge, signer, url};
 
 /// Why a request is looked at.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ pub(super) struct Concern {
 impl Concern {
     /// Why to look at a request, if there is a reason. Of requests without a body that takes a rule.
     pub(super) fn with(hooks: &Webhooks, head: &head::Request, has_body: bool) -> Option<Self> {
-        let is_ruled = !hooks.rules.is_empty() && is_ruled(hooks, head.target.path());
+        let is_ruled = !hooks.rules.is_empty() && is_ruled(&hooks.rules, head.target.path());
         let may_be = is_ruled || (has_body && head.protocol.is_none());
         let provider = may_be.then(|| recognise(&head.fields)).flatten();
         (is_ruled || provider.is_some()).then_some(Self { is_ruled, provider })
@@ -230,7 +230,7 @@ fn look(
     let data: &[u8] = if ahead.is_whole() { ahead.data() } else { b"" };
     let message = Message::new(head.method.as_str(), &url, &head.fields, data);
     let path = head.target.path();
-    let judged = judge(hooks, path, &message, ahead.is_whole(), at);
+    let judged = judge(&hooks.rules, path, &message, ahead.is_whole(), at);
     let verdict = judged.verdict;
     let provider = verdict.and_then(Result::ok).or(concern.provider);
     let seen = provider.map(|provider| Seen {

@@ -1,13 +1,13 @@
-//! What the rules of a tunnel say of a request.
+//! What rules say of a request.
 
 use std::time::SystemTime;
 
-use adit_shared::webhook::challenge::{self, Answer};
-use adit_shared::webhook::{Message, Provider, Unverified, verify};
-use adit_shared::wire::head;
-
-use crate::config::Webhooks;
-use crate::config::webhooks::{Mode, Rule};
+use super::challenge::{self, Answer};
+use super::message::Message;
+use super::rule::{Mode, Rule};
+use super::scheme::Provider;
+use super::verify::{Unverified, verify};
+use crate::wire::head;
 
 /// What is said of a request.
 #[derive(Debug)]
@@ -20,18 +20,18 @@ pub struct Judgement {
     pub challenge: Option<Answer>,
 }
 
-/// Judges `message` by those rules of `webhooks` that its `path` falls under. It is `whole` when its body was
+/// Judges `message` by those of `rules` that its `path` falls under. It is `whole` when its body was
 /// within the limit.
 pub fn judge(
-    webhooks: &Webhooks,
+    rules: &[Rule],
     path: &str,
     message: &Message<'_>,
     whole: bool,
     now: SystemTime,
 ) -> Judgement {
-    let rules = || webhooks.rules.iter().filter(|rule| rule.path.matches(path));
+    let ruled = || rules.iter().filter(|rule| rule.path.matches(path));
     let mut verdict = None;
-    for rule in rules() {
+    for rule in ruled() {
         let checked = match check(rule, message, whole, now) {
             Ok(()) => Ok(rule.provider),
             Err(miss) => Err(match verdict {
@@ -45,13 +45,13 @@ pub fn judge(
         }
     }
     let signer = verdict.and_then(Result::ok);
-    let challenge = rules().find_map(|rule| {
+    let challenge = ruled().find_map(|rule| {
         let verified = signer.is_some_and(|signer| signer.name == rule.provider.name);
         challenge::answer(rule.provider, message, &rule.secrets, verified)
     });
     Judgement {
         verdict,
-        refused: matches!(verdict, Some(Err(_))) && rules().any(|rule| rule.mode == Mode::Enforce),
+        refused: matches!(verdict, Some(Err(_))) && ruled().any(|rule| rule.mode == Mode::Enforce),
         challenge,
     }
 }
@@ -69,8 +69,8 @@ fn check(
 }
 
 /// Whether any rule is about `path`.
-pub fn is_ruled(webhooks: &Webhooks, path: &str) -> bool {
-    webhooks.rules.iter().any(|rule| rule.path.matches(path))
+pub fn is_ruled(rules: &[Rule], path: &str) -> bool {
+    rules.iter().any(|rule| rule.path.matches(path))
 }
 
 /// The URL that the visitor used. The relay says what it was if another proxy stands before it, and lets
@@ -100,8 +100,8 @@ pub fn signer(provider: &str, event: Option<&str>, id: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use adit_shared::webhook::{Secret, provider, sign};
-    use adit_shared::wire::fields::Fields;
+    use crate::webhook::{Secret, provider, sign};
+    use crate::wire::fields::Fields;
     use std::time::Duration;
 
     #[test]
@@ -113,18 +113,15 @@ mod tests {
             secrets: vec![Secret::new(secret).unwrap()],
             tolerance: Some(Duration::from_secs(10)),
         };
-        let webhooks = Webhooks {
-            rules: vec![
-                rule("github", Mode::Tag, "/hooks/*", "one"),
-                rule("stripe", Mode::Enforce, "/hooks/pay", "two"),
-            ],
-            ..Webhooks::default()
-        };
+        let rules = [
+            rule("github", Mode::Tag, "/hooks/*", "one"),
+            rule("stripe", Mode::Enforce, "/hooks/pay", "two"),
+        ];
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let none = Fields::new();
         let judged = |path: &str, fields: &Fields, whole| {
             let message = Message::new("POST", "", fields, b"{}");
-            let judged = judge(&webhooks, path, &message, whole, now);
+            let judged = judge(&rules, path, &message, whole, now);
             let verdict = judged.verdict.map(|v| v.map(|provider| provider.name));
             (verdict, judged.refused)
         };
@@ -132,7 +129,7 @@ mod tests {
         let unsigned = Some(Err(Unverified::Unsigned));
         assert_eq!(judged("/hooks/a", &none, true), (unsigned, false));
         assert_eq!(judged("/hooks/pay", &none, true), (unsigned, true));
-        let stripe = &webhooks.rules[1];
+        let stripe = &rules[1];
         let message = Message::new("POST", "", &none, b"{}");
         let signed = |ago| {
             let at = now - Duration::from_secs(ago);
