@@ -196,6 +196,9 @@ pub struct Options {
     /// to the origin's own check: what a rule of --verify found genuine, with the same secret
     #[arg(long, global = true, help_heading = HOOKS)]
     pub webhook_sign_anew: bool,
+    /// Confirm the subscription when --verify sns finds that a topic of Amazon SNS wants to send here
+    #[arg(long, global = true, help_heading = HOOKS)]
+    pub webhook_confirm: bool,
     /// How old a signature may be [default: what its provider says, 5m for most]
     #[arg(long, value_name = "DURATION", global = true, help_heading = HOOKS)]
     pub webhook_tolerance: Option<String>,

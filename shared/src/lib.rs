@@ -22,6 +22,7 @@
 //! - [`stall`]: what readers that stopped reading hold, and a bound on it;
 //! - `signal`: something that is said once, and heard by everybody;
 //! - [`task`], [`backoff`], [`telemetry`], [`files`]: how programs run, retry, speak and open;
+//! - [`https`]: a small client, for what is asked of strangers now and then;
 //! - [`webhook`]: whose webhooks are, and whether they are genuine;
 //! - [`certificate`], [`checkup`]: what the doctors of both programs read and say.
 
@@ -34,6 +35,7 @@ pub mod control;
 pub mod files;
 pub mod hop;
 pub mod http1;
+pub mod https;
 pub mod identity;
 pub mod intake;
 pub mod length;

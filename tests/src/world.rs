@@ -18,6 +18,7 @@ use adit_shared::quic::tls::{Pin, Trust, read_certificates};
 use adit_shared::quic::tuning::Window;
 use adit_shared::task::Tasks;
 use adit_shared::telemetry::LogFormat;
+use adit_shared::webhook::fetch::Way;
 use tokio::sync::{broadcast, oneshot};
 use tracing::Span;
 
@@ -158,6 +159,7 @@ impl World {
             window: Window::ByPath,
             stalled: STALLED,
             simulate: None,
+            fetch: Way::default(),
             log_format: LogFormat::Text,
         }
     }

@@ -74,6 +74,8 @@ pub(crate) struct Table {
     pub(crate) verify: Option<OneOrMore>,
     #[serde(default)]
     pub(crate) webhook_sign_anew: bool,
+    #[serde(default)]
+    pub(crate) webhook_confirm: bool,
     pub(crate) webhook_tolerance: Option<String>,
     pub(crate) webhook_duplicates: Option<String>,
     pub(crate) webhook_window: Option<String>,

@@ -3,12 +3,13 @@
 //! Each layer is a map from the name of an option to its text. The command line lies over the
 //! environment, which lies over the file.
 
-use adit_shared::webhook::secrets::Secrets;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use adit_shared::webhook::secrets::Secrets;
 
 use super::file::{File, OneOrMore, Table};
 use super::{BadConfig, proxy};
@@ -141,6 +142,7 @@ impl Layer {
                 ("transport", options.transport),
                 ("verify", list(&options.verify)),
                 ("webhook-challenges", options.webhook_challenges),
+                ("webhook-confirm", flag(options.webhook_confirm)),
                 ("webhook-duplicates", options.webhook_duplicates),
                 ("webhook-limit", options.webhook_limit),
                 ("webhook-secret-file", options.webhook_secret_file),
@@ -245,6 +247,7 @@ impl Layer {
                         .and_then(|rules| list(&Vec::from(rules))),
                 ),
                 ("webhook-challenges", table.webhook_challenges.clone()),
+                ("webhook-confirm", flag(table.webhook_confirm)),
                 ("webhook-duplicates", table.webhook_duplicates.clone()),
                 ("webhook-limit", table.webhook_limit.clone()),
                 ("webhook-sign-anew", flag(table.webhook_sign_anew)),
@@ -405,6 +408,7 @@ const KEYS: [&str; 44] = [
     "transport",
     "verify",
     "webhook-challenges",
+    "webhook-confirm",
     "webhook-duplicates",
     "webhook-limit",
     "webhook-secret-file",
@@ -415,11 +419,12 @@ const KEYS: [&str; 44] = [
 ];
 
 /// Those without a value.
-const SWITCHES: [&str; 6] = [
+const SWITCHES: [&str; 7] = [
     "echo",
     "json",
     "once",
     "origin-insecure",
     "qr",
+    "webhook-confirm",
     "webhook-sign-anew",
 ];

@@ -39,6 +39,7 @@ use adit_shared::quic::tls::{TlsError, Trust};
 use adit_shared::quic::tuning::Window;
 use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
+use adit_shared::webhook::fetch::Way;
 use adit_shared::webhook::secrets::BadSecretFile;
 use thiserror::Error;
 
@@ -94,6 +95,8 @@ pub struct Config {
     pub stalled: Budget,
     /// Which failures are simulated.
     pub simulate: Option<Simulate>,
+    /// How what webhooks name is fetched: as this machine does.
+    pub fetch: Way,
     /// How log lines are written.
     pub log_format: LogFormat,
 }

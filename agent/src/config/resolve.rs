@@ -12,7 +12,9 @@ use adit_shared::quic::tls::{self, Pin, Trust};
 use adit_shared::quic::tuning::{WINDOWS, Window};
 use adit_shared::stall::Budget;
 use adit_shared::telemetry::LogFormat;
+use adit_shared::webhook::fetch::Way;
 use adit_shared::webhook::rule::{BadRule, Rule, Typed};
+use adit_shared::webhook::scheme::Challenge;
 use adit_shared::webhook::secrets::SecretFile;
 use adit_shared::webhook::{Provider, Secret};
 
@@ -72,6 +74,7 @@ impl Given {
             congestion: self.congestion()?,
             window: self.window()?,
             stalled: STALLED,
+            fetch: Way::default(),
             simulate: self
                 .first(&["simulate"])?
                 .map(|setting| setting.parse())
@@ -365,6 +368,13 @@ impl Given {
                 signing.or_insert_with(|| rule.secrets[0].clone());
             }
         }
+        if let Some(setting) = one("webhook-confirm")? {
+            webhooks.confirm = true;
+            let mut rules = webhooks.rules.iter();
+            if !rules.any(|rule| rule.provider.challenge == Some(Challenge::Sns)) {
+                return Err(BadConfig::value(setting.place, BadWebhooks::Confirm));
+            }
+        }
         Ok(webhooks)
     }
 
@@ -461,7 +471,7 @@ pub const STALLED: Budget = Budget {
 const MAX_LABEL: usize = 200;
 
 /// The options that describe a tunnel.
-const TUNNEL_KEYS: [&str; 21] = [
+const TUNNEL_KEYS: [&str; 22] = [
     "port",
     "origin",
     "echo",
@@ -478,6 +488,7 @@ const TUNNEL_KEYS: [&str; 21] = [
     "mirror",
     "verify",
     "webhook-challenges",
+    "webhook-confirm",
     "webhook-duplicates",
     "webhook-limit",
     "webhook-sign-anew",

@@ -23,6 +23,8 @@ pub struct Webhooks {
     pub limit: usize,
     /// Whether what the relay has kept is signed anew, if it is genuine.
     pub sign_anew: bool,
+    /// Whether a subscription to a topic of Amazon SNS is confirmed, if the request for it is genuine.
+    pub confirm: bool,
     /// What is signed anew is signed with, by the names of providers: of those that have secrets of their own.
     pub signing: BTreeMap<&'static str, Secret>,
 }
@@ -36,6 +38,7 @@ impl Default for Webhooks {
             challenges: Challenges::Down,
             limit: LIMIT,
             sign_anew: false,
+            confirm: false,
             signing: BTreeMap::new(),
         }
     }
@@ -98,6 +101,8 @@ pub(super) enum BadWebhooks {
     Drop,
     #[error("it needs --verify: only what is known to be genuine is signed anew")]
     SignAnew,
+    #[error("it needs --verify sns: only what is known to be genuine is confirmed")]
+    Confirm,
 }
 
 /// Most senders give an event up within a day; a person who sends one again does it within hours.

@@ -181,7 +181,7 @@ async fn serve(relays: Vec<(Config, Peer)>, status: Status, tasks: Tasks) -> Res
     let agent = Arc::new(Agent {
         stalls: Stalls::new(config.stalled),
         simulator,
-        desk: Desk::new(config.events()),
+        desk: Desk::new(config.events(), config.fetch.clone()),
         config,
         identity: Arc::new(identity),
         instance,

@@ -16,6 +16,8 @@ pub mod past;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use adit_shared::webhook::Fetch;
+use adit_shared::webhook::fetch::Way;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
@@ -33,11 +35,12 @@ struct Shared {
     budget: Semaphore,
     memory: Mutex<Memory>,
     past: Option<Past>,
+    fetch: Fetch,
 }
 
 impl Desk {
-    /// Remembers events in the file `past`, if there is to be one.
-    pub(crate) fn new(past: Option<PathBuf>) -> Self {
+    /// Remembers events in the file `past`, if there is to be one, and fetches by `way`.
+    pub(crate) fn new(past: Option<PathBuf>, way: Way) -> Self {
         let opened = past.and_then(|path| match Past::open(path) {
             Ok(opened) => Some(opened),
             Err(error) => {
@@ -52,6 +55,7 @@ impl Desk {
             budget: Semaphore::new(BUDGET / UNIT),
             memory: Mutex::new(memory),
             past,
+            fetch: Fetch::new(way),
         }))
     }
 
@@ -60,6 +64,11 @@ impl Desk {
         if let Some(past) = &self.0.past {
             past.flush().await;
         }
+    }
+
+    /// What fetches certificates.
+    pub(crate) fn fetch(&self) -> &Fetch {
+        &self.0.fetch
     }
 
     pub(crate) fn budget(&self) -> &Semaphore {

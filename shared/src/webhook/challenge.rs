@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::key::{Key, Secret};
 use super::message::Message;
 use super::scheme::{Algorithm, Challenge, Encoding, KeyText, Provider};
+use super::table::SNS_CONFIRM;
 
 /// An answer to a challenge.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -92,6 +93,19 @@ pub fn answer(
         Challenge::MicrosoftGraph if is("POST") => echo(message, "validationToken"),
         _ => None,
     }
+}
+
+/// The URL that is to be asked for so that `provider` sends events, if `message`, whose signature holds, wants that.
+/// It is Amazon's.
+pub fn confirmation(provider: &Provider, message: &Message<'_>) -> Option<String> {
+    if provider.challenge != Some(Challenge::Sns) {
+        return None;
+    }
+    let text = |pointer: &str| message.json_text(pointer);
+    let url = text("/SubscribeURL")?;
+    let is_asked = text("/Type")? == "SubscriptionConfirmation";
+    let is_theirs = SNS_CONFIRM.iter().any(|place| place.has(&url));
+    (is_asked && is_theirs).then(|| url.into_owned())
 }
 
 fn echo(message: &Message<'_>, parameter: &str) -> Option<Answer> {

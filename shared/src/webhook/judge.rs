@@ -6,7 +6,7 @@ use super::challenge::{self, Answer};
 use super::message::Message;
 use super::rule::{Mode, Rule};
 use super::scheme::Provider;
-use super::verify::{Unverified, verify};
+use super::verify::{Unverified, certificate_url, verify};
 use crate::wire::head;
 
 /// What is said of a request.
@@ -18,6 +18,14 @@ pub struct Judgement {
     pub refused: bool,
     /// The answer, when the request asks whether this is the right endpoint.
     pub challenge: Option<Answer>,
+    /// What is to be asked for to subscribe, when the request is genuine and wants that.
+    pub confirmation: Option<String>,
+}
+
+/// The certificate without which `message` cannot be judged, if there is one: its URL.
+pub fn wanted(rules: &[Rule], path: &str, message: &Message<'_>) -> Option<String> {
+    let mut rules = rules.iter().filter(|rule| rule.path.matches(path));
+    rules.find_map(|rule| certificate_url(rule.provider, &rule.secrets, message))
 }
 
 /// Judges `message` by those of `rules` that its `path` falls under. It is `whole` when its body was
@@ -51,6 +59,7 @@ pub fn judge(
     });
     Judgement {
         verdict,
+        confirmation: signer.and_then(|signer| challenge::confirmation(signer, message)),
         refused: matches!(verdict, Some(Err(_))) && ruled().any(|rule| rule.mode == Mode::Enforce),
         challenge,
     }

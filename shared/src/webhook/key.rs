@@ -5,13 +5,16 @@ use std::fmt;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1, ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ED25519, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters,
+    UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::scheme::{Algorithm, Encoding, KeyText, Provider};
+use super::scheme::{Algorithm, Encoding, KeyText, Provider, Scheme};
+use super::token::PublicKey;
 
 /// What a provider signs with, or a public key of it. It is never shown: only
 /// [`reveal`](Self::reveal) gives it away.
@@ -32,8 +35,12 @@ impl Secret {
 
     /// Whether requests of `provider` can be checked with it.
     pub fn fits(&self, provider: &Provider) -> bool {
-        let key = |scheme: &super::scheme::Scheme| Key::of(self, scheme.algorithm, scheme.key);
-        provider.schemes.iter().any(|scheme| key(scheme).is_some())
+        let is_key = |scheme: &Scheme| match scheme.key {
+            KeyText::Audience => true,
+            KeyText::Jwk => PublicKey::of(self).is_some(),
+            text => Key::of(self, scheme.algorithm, text).is_some(),
+        };
+        provider.schemes.iter().any(is_key)
     }
 }
 
@@ -49,6 +56,7 @@ pub(super) enum Key {
     Ed25519(Vec<u8>),
     Ed25519Pair(Box<Ed25519KeyPair>),
     EcdsaP256(Vec<u8>),
+    Rsa(&'static RsaParameters, Vec<u8>),
     Plain(Vec<u8>),
 }
 
@@ -67,6 +75,7 @@ impl Key {
                 Some(private) => return Self::pair(&from_base64(private.as_bytes())?),
                 None => from_base64(secret.strip_prefix("whpk_")?.as_bytes())?,
             },
+            KeyText::Jwk | KeyText::Audience => return None,
         };
         match algorithm {
             Algorithm::HmacSha1 => {
@@ -80,7 +89,19 @@ impl Key {
             Algorithm::Ed25519 => (bytes.len() == 32).then_some(Self::Ed25519(bytes)),
             Algorithm::EcdsaP256 => Some(Self::EcdsaP256(bytes)),
             Algorithm::Plain => Some(Self::Plain(bytes)),
+            Algorithm::RsaSha1 | Algorithm::RsaSha256 => Self::rsa(algorithm, bytes),
+            Algorithm::Jwt => None,
         }
+    }
+
+    /// The key of a certificate (a `SubjectPublicKeyInfo`); nothing when it is for another algorithm.
+    pub(super) fn rsa(algorithm: Algorithm, key: Vec<u8>) -> Option<Self> {
+        let parameters = match algorithm {
+            Algorithm::RsaSha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+            Algorithm::RsaSha256 => &RSA_PKCS1_2048_8192_SHA256,
+            _ => return None,
+        };
+        Some(Self::Rsa(parameters, key))
     }
 
     /// A private key: its seed, with or without the public key behind it.
@@ -105,6 +126,9 @@ impl Key {
             Self::EcdsaP256(key) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key)
                 .verify(content, signature)
                 .is_ok(),
+            Self::Rsa(parameters, key) => UnparsedPublicKey::new(*parameters, key)
+                .verify(content, signature)
+                .is_ok(),
             Self::Plain(secret) => verify_slices_are_equal(secret, signature).is_ok(),
         }
     }
@@ -114,7 +138,7 @@ impl Key {
         match self {
             Self::Hmac(key) => Some(hmac::sign(key, content).as_ref().to_vec()),
             Self::Ed25519Pair(pair) => Some(pair.sign(content).as_ref().to_vec()),
-            Self::Ed25519(_) | Self::EcdsaP256(_) => None,
+            Self::Ed25519(_) | Self::EcdsaP256(_) | Self::Rsa(..) => None,
             Self::Plain(secret) => Some(secret.clone()),
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use super::scheme::Source;
@@ -19,6 +20,8 @@ pub struct Message<'a> {
     pub fields: &'a Fields,
     /// The body, byte for byte.
     pub body: &'a [u8],
+    /// The certificate that it names, where that is needed and was to be had.
+    pub certificate: Option<CertificateDer<'static>>,
     json: OnceCell<Option<Value>>,
 }
 
@@ -30,6 +33,7 @@ impl<'a> Message<'a> {
             url,
             fields,
             body,
+            certificate: None,
             json: OnceCell::new(),
         }
     }

@@ -3,20 +3,24 @@
 //! One engine and a table. A [`Provider`] is a row: what its requests look like, where its event and id
 //! stand, and how it signs; [`verify`](verify()) and [`sign`](sign()) follow the same row, so that what is
 //! signed here is what is accepted here. What is signed are the exact bytes of the body and, for some
-//! providers, the exact public URL. Nothing here does I/O or knows the time.
+//! providers, the exact public URL. Nothing here but `fetch` does I/O or knows the time.
 //!
 //! - [`scheme`]: what a row can say;
 //! - [`table`]: the rows;
 //! - [`find`]: whose a request is;
 //! - [`message`]: a request, and what stands where in it;
 //! - [`key`]: secrets, as providers hand them out;
+//! - [`issued`], `token`: keys in certificates, and signatures that are tokens;
 //! - `verify`, `sign`: is it genuine; make it so;
+//! - [`fetch`]: certificates, from where they may lie;
 //! - [`challenge`]: what an endpoint must answer before it gets events;
 //! - [`path`], [`rule`], [`secrets`]: what must be genuine, and by which secrets;
 //! - [`judge`](mod@judge): what the rules say of a request.
 
 pub mod challenge;
+pub mod fetch;
 pub mod find;
+pub mod issued;
 pub mod judge;
 pub mod key;
 pub mod message;
@@ -26,6 +30,7 @@ pub mod scheme;
 pub mod secrets;
 pub mod sign;
 pub mod table;
+mod token;
 pub mod verify;
 
 #[cfg(test)]
@@ -33,6 +38,7 @@ mod tests;
 
 use serde::Serialize;
 
+pub use fetch::Fetch;
 pub use find::{provider, recognise};
 pub use judge::{Judgement, is_ruled, judge, signer};
 pub use key::Secret;

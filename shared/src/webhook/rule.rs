@@ -63,9 +63,6 @@ impl FromStr for Typed {
             _ => return Err(BadRule::Mode(mode.to_owned())),
         };
         let found = provider(name).ok_or_else(|| BadRule::Provider(name.to_owned()))?;
-        if found.schemes.is_empty() {
-            return Err(BadRule::Unchecked(found.name));
-        }
         Ok(Self {
             name: name.to_owned(),
             provider: found,
@@ -104,9 +101,6 @@ pub enum BadRule {
     /// No such provider.
     #[error("{0:?} is no provider that is known; `agent webhook list` shows them")]
     Provider(String),
-    /// We cannot check it.
-    #[error("webhooks of {0} are recognised and cannot be verified")]
-    Unchecked(&'static str),
     /// No such mode.
     #[error("{0:?} is neither `enforce` nor `tag`")]
     Mode(String),
@@ -141,7 +135,6 @@ mod tests {
         assert!(rule.path.matches("/hook") && !rule.path.matches("/hooks"));
         for (bad, why) in [
             ("gihub", "no provider"),
-            ("paypal", "cannot be verified"),
             ("github=maybe", "neither `enforce` nor `tag`"),
             ("github:hooks", "no path"),
         ] {

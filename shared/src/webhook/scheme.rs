@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use super::issued::Place;
+
 /// A sender of webhooks.
 #[derive(Debug)]
 pub struct Provider {
@@ -13,7 +15,7 @@ pub struct Provider {
     pub event: &'static [Source],
     /// Where that stands which is the same each time that an event is delivered.
     pub id: &'static [Source],
-    /// How it signs, newest first; a request needs to satisfy one of them. Empty when we cannot check it.
+    /// How it signs, newest first; a request needs to satisfy one of them.
     pub schemes: &'static [Scheme],
     /// How it asks whether an endpoint is who it should be.
     pub challenge: Option<Challenge>,
@@ -60,6 +62,21 @@ pub struct Scheme {
     pub id: Option<&'static str>,
     /// The time that is signed too.
     pub time: Option<Time>,
+    /// What a request must say to be signed in this way.
+    pub when: Option<(Source, &'static str)>,
+    /// Where that stands which must be the secret: of providers that sign alike for all their customers.
+    pub audience: Option<Source>,
+    /// Where the certificate is whose key has signed.
+    pub certificate: Option<Certificate>,
+}
+
+/// A certificate that a request names.
+#[derive(Clone, Copy, Debug)]
+pub struct Certificate {
+    /// Where its URL stands.
+    pub at: Source,
+    /// Where it may be: at any of these.
+    pub places: &'static [Place],
 }
 
 /// How a signature is made.
@@ -73,6 +90,12 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA on P-256 with SHA-256, in DER.
     EcdsaP256,
+    /// RSA (PKCS #1 1.5) with SHA-1, which only the oldest scheme of Amazon still uses.
+    RsaSha1,
+    /// RSA (PKCS #1 1.5) with SHA-256.
+    RsaSha256,
+    /// A JWT in ES256 with a digest of the body.
+    Jwt,
     /// The secret itself, unsigned.
     Plain,
 }
@@ -103,6 +126,10 @@ pub enum KeyText {
     Hex,
     /// A public key as base64 of its DER (`SubjectPublicKeyInfo`).
     Der,
+    /// A public key as JSON (RFC 7517).
+    Jwk,
+    /// No key, but what tells us from other customers of the provider: the key is in a certificate.
+    Audience,
 }
 
 /// A piece of what is signed.
@@ -127,6 +154,17 @@ pub enum Piece {
     Form(Option<&'static str>),
     /// A value of the JSON body.
     Json(&'static str),
+    /// Of these keys of the JSON body that are there, name and value, each with a line feed behind it.
+    Lines(&'static [&'static str]),
+    /// The secret itself.
+    Secret,
+    /// The CRC-32 of the body, as a decimal number.
+    Crc32,
+    /// Path and query of the URL, escaped as Contentful does.
+    EscapedTarget,
+    /// The fields that the field of this name lists, by name, as `name:value` with `;` between. It must list
+    /// itself and the time's.
+    Fields(&'static str),
 }
 
 /// The time that a signature holds.
@@ -181,4 +219,6 @@ pub enum Challenge {
     Trello,
     /// A signed PING.
     Discord,
+    /// A signed message with a URL that is to be asked for.
+    Sns,
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::key::{Key, Secret, to_hex};
 use super::message::Message;
-use super::scheme::{Provider, Scheme, Source, Time, TimeAt};
+use super::scheme::{KeyText, Piece, Provider, Scheme, Source, Time, TimeAt};
 use super::verify::content;
 use crate::wire::fields::{BadField, Fields};
 
@@ -39,7 +39,8 @@ pub fn sign(
     };
     let scheme = usable().find(|scheme| was_signed(&scheme));
     let Some(scheme) = scheme.or_else(|| usable().next()) else {
-        return Err(if provider.schemes.is_empty() {
+        let is_theirs = |scheme: &Scheme| matches!(scheme.key, KeyText::Audience | KeyText::Jwk);
+        return Err(if provider.schemes.iter().any(is_theirs) {
             SignError::Provider(provider.name)
         } else {
             SignError::Secret(provider.name)
@@ -55,6 +56,14 @@ pub fn sign(
         && message.fields.get(name).is_none()
     {
         fresh.push((name, new_id()?));
+    }
+    for piece in scheme.signed {
+        if let (Piece::Fields(list), Some(TimeAt::Source(Source::Field(time)))) =
+            (piece, scheme.time.map(|time| time.at))
+            && message.fields.get(list).is_none()
+        {
+            fresh.push((list, format!("{list},{time}")));
+        }
     }
     let (stamp, body) = match scheme.time {
         Some(time) => put_time(&time, message, now, &mut fresh),
@@ -72,7 +81,8 @@ pub fn sign(
     {
         return Err(SignError::Url(provider.name));
     }
-    let content = content(scheme, &message, &stamp).map_err(|_| SignError::Url(provider.name))?;
+    let content =
+        content(scheme, &message, &stamp, secret).map_err(|_| SignError::Url(provider.name))?;
     let signature = key.sign(&content).ok_or(SignError::Public(provider.name))?;
     let signature = scheme.encoding.encode(&signature);
     let item = match scheme.time.map(|time| time.at) {
@@ -139,8 +149,8 @@ fn new_id() -> Result<String, SignError> {
 /// Why a request cannot be signed.
 #[derive(Debug, Error)]
 pub enum SignError {
-    /// Its provider's scheme is not in the table.
-    #[error("{0} cannot be signed for: its scheme needs a certificate of its own")]
+    /// Only the provider has a key to sign with.
+    #[error("only {0} itself can sign: its key is in a certificate, or public")]
     Provider(&'static str),
     /// The secret is not written as that provider's are.
     #[error("this is no secret of {0}")]

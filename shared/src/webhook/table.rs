@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::scheme::Source::{Field, Form, Json};
 use super::scheme::{
-    Algorithm, Challenge, Encoding, KeyText, Mark, Piece, Provider, Scheme, Time, TimeAt, Unit,
+    Algorithm, Certificate, Challenge, Encoding, KeyText, Mark, Piece, Place, Provider, Scheme,
+    Time, TimeAt, Unit,
 };
 
 /// All providers.
@@ -505,13 +506,37 @@ pub const PROVIDERS: &[Provider] = &[
         }],
         challenge: None,
     },
-    // Their certificates and keys would have to be fetched: recognised, not checked.
     Provider {
         name: "paypal",
         marks: &[Mark::Field("paypal-transmission-id")],
         event: &[Json("/event_type")],
         id: &[Json("/id"), Field("paypal-transmission-id")],
-        schemes: &[],
+        schemes: &[Scheme {
+            at: &[Field("paypal-transmission-sig")],
+            algorithm: Algorithm::RsaSha256,
+            key: KeyText::Audience,
+            signed: &[
+                Piece::Id,
+                Piece::Text("|"),
+                Piece::Time,
+                Piece::Text("|"),
+                Piece::Secret,
+                Piece::Text("|"),
+                Piece::Crc32,
+            ],
+            id: Some("paypal-transmission-id"),
+            time: Some(Time {
+                at: TimeAt::Source(Field("paypal-transmission-time")),
+                unit: Unit::Date,
+                tolerance: None,
+            }),
+            when: Some((Field("paypal-auth-algo"), "SHA256withRSA")),
+            certificate: Some(Certificate {
+                at: Field("paypal-cert-url"),
+                places: PAYPAL,
+            }),
+            ..BASE64
+        }],
         challenge: None,
     },
     Provider {
@@ -519,15 +544,30 @@ pub const PROVIDERS: &[Provider] = &[
         marks: &[Mark::Field("x-amz-sns-message-type")],
         event: &[Field("x-amz-sns-message-type")],
         id: &[Field("x-amz-sns-message-id")],
-        schemes: &[],
-        challenge: None,
+        schemes: &[
+            Scheme {
+                algorithm: Algorithm::RsaSha256,
+                when: Some((Json("/SignatureVersion"), "2")),
+                ..SNS
+            },
+            SNS,
+        ],
+        challenge: Some(Challenge::Sns),
     },
     Provider {
         name: "plaid",
         marks: &[Mark::Field("plaid-verification")],
         event: &[Json("/webhook_code")],
         id: &[],
-        schemes: &[],
+        schemes: &[Scheme {
+            at: &[Field("plaid-verification")],
+            algorithm: Algorithm::Jwt,
+            encoding: Encoding::Text,
+            key: KeyText::Jwk,
+            // It stands in the token.
+            time: Some(beside("", Some(300))),
+            ..HEX
+        }],
         challenge: None,
     },
     Provider {
@@ -535,7 +575,24 @@ pub const PROVIDERS: &[Provider] = &[
         marks: &[Mark::Field("x-contentful-topic")],
         event: &[Field("x-contentful-topic")],
         id: &[Field("x-contentful-idempotency-key")],
-        schemes: &[],
+        schemes: &[Scheme {
+            at: &[Field("x-contentful-signature")],
+            signed: &[
+                Piece::Method,
+                Piece::Text("\n"),
+                Piece::EscapedTarget,
+                Piece::Text("\n"),
+                Piece::Fields("x-contentful-signed-headers"),
+                Piece::Text("\n"),
+                Piece::Body,
+            ],
+            time: Some(Time {
+                at: TimeAt::Source(Field("x-contentful-timestamp")),
+                unit: Unit::Milliseconds,
+                tolerance: Some(Duration::from_secs(30)),
+            }),
+            ..HEX
+        }],
         challenge: None,
     },
     // Last are those whose marks others have too.
@@ -602,6 +659,7 @@ pub const PROVIDERS: &[Provider] = &[
 pub const ALIASES: &[(&str, &str)] = &[
     ("standardwebhooks", "standard-webhooks"),
     ("openai", "standard-webhooks"),
+    ("brex", "standard-webhooks"),
     ("clerk", "svix"),
     ("resend", "svix"),
     ("loops", "svix"),
@@ -626,6 +684,9 @@ const HEX: Scheme = Scheme {
     signed: &[Piece::Body],
     id: None,
     time: None,
+    when: None,
+    audience: None,
+    certificate: None,
 };
 
 /// The same in base64.
@@ -647,6 +708,69 @@ const HUB: Scheme = Scheme {
     prefix: "sha256=",
     ..HEX
 };
+
+/// Amazon SNS, version 1: its certificate is Amazon's for everybody's topics, so the topic must be ours. Messages
+/// are tried again for weeks with the time at which they were published.
+const SNS: Scheme = Scheme {
+    at: &[Json("/Signature")],
+    algorithm: Algorithm::RsaSha1,
+    key: KeyText::Audience,
+    signed: &[Piece::Lines(&[
+        "Message",
+        "MessageId",
+        "Subject",
+        "SubscribeURL",
+        "Timestamp",
+        "Token",
+        "TopicArn",
+        "Type",
+    ])],
+    time: Some(Time {
+        at: TimeAt::Source(Json("/Timestamp")),
+        unit: Unit::Date,
+        tolerance: None,
+    }),
+    when: Some((Json("/SignatureVersion"), "1")),
+    audience: Some(Json("/TopicArn")),
+    certificate: Some(Certificate {
+        at: Json("/SigningCertURL"),
+        places: &[
+            Place {
+                host: "sns.*.amazonaws.com",
+                path: "/SimpleNotificationService-",
+            },
+            Place {
+                host: "sns.*.amazonaws.com.cn",
+                path: "/SimpleNotificationService-",
+            },
+        ],
+    }),
+    ..BASE64
+};
+
+/// Where a subscription of SNS is confirmed.
+pub(super) const SNS_CONFIRM: &[Place] = &[
+    Place {
+        host: "sns.*.amazonaws.com",
+        path: "/?Action=ConfirmSubscription&",
+    },
+    Place {
+        host: "sns.*.amazonaws.com.cn",
+        path: "/?Action=ConfirmSubscription&",
+    },
+];
+
+/// Where PayPal's certificates are, of the sandbox too.
+const PAYPAL: &[Place] = &[
+    Place {
+        host: "*.paypal.com",
+        path: "/v1/notifications/certs/",
+    },
+    Place {
+        host: "*.sandbox.paypal.com",
+        path: "/v1/notifications/certs/",
+    },
+];
 
 /// Standard Webhooks, symmetric.
 const STANDARD: Scheme = Scheme {

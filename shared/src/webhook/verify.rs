@@ -6,9 +6,11 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use super::issued;
 use super::key::{Key, Secret, to_hex};
 use super::message::Message;
-use super::scheme::{Piece, Provider, Scheme, Source, TimeAt, Unit};
+use super::scheme::{Algorithm, Piece, Provider, Scheme, Source, TimeAt, Unit};
+use super::token;
 
 /// Whether `message` was signed by `provider`, with one of `secrets`: several are for while one takes the
 /// place of another. A signature is as old as it says; `tolerance` is how far from `now` that may be, instead
@@ -34,6 +36,39 @@ pub fn verify(
     Err(nearest)
 }
 
+/// The URL of the certificate without which `message` cannot be verified, if there is one, and what `message` says
+/// makes it worth to be fetched.
+pub fn certificate_url(
+    provider: &Provider,
+    secrets: &[Secret],
+    message: &Message<'_>,
+) -> Option<String> {
+    let mut schemes = provider.schemes.iter();
+    schemes.find_map(|scheme| {
+        let certificate = scheme.certificate?;
+        if !is_meant(scheme, message) || !is_for(scheme, secrets, message) {
+            return None;
+        }
+        let url = text_at(message, certificate.at)?;
+        let is_there = certificate.places.iter().any(|place| place.has(&url));
+        (is_there && !signatures(scheme, message).is_empty()).then_some(url)
+    })
+}
+
+/// Whether a request says that it is signed in this way.
+fn is_meant(scheme: &Scheme, message: &Message<'_>) -> bool {
+    let says = |(at, what): (Source, &str)| text_at(message, at).is_some_and(|text| text == what);
+    scheme.when.is_none_or(says)
+}
+
+/// Whether a request is for one of our secrets, where it says so.
+fn is_for(scheme: &Scheme, secrets: &[Secret], message: &Message<'_>) -> bool {
+    scheme.audience.is_none_or(|at| {
+        let audience = text_at(message, at);
+        audience.is_some_and(|text| secrets.iter().any(|secret| secret.reveal() == text))
+    })
+}
+
 fn check(
     scheme: &Scheme,
     secrets: &[Secret],
@@ -42,8 +77,12 @@ fn check(
     tolerance: Option<Duration>,
 ) -> Result<(), Unverified> {
     let signatures = signatures(scheme, message);
-    if signatures.is_empty() {
+    if signatures.is_empty() || !is_meant(scheme, message) {
         return Err(Unverified::Unsigned);
+    }
+    if scheme.algorithm == Algorithm::Jwt {
+        let tolerance = tolerance.or(scheme.time.and_then(|time| time.tolerance));
+        return token::check(&signatures[0], secrets, message.body, now, tolerance);
     }
     let stamp = scheme.time.map(|time| match time.at {
         TimeAt::Source(source) => text_at(message, source),
@@ -56,15 +95,28 @@ fn check(
     });
     let stamp = stamp.map(|text| text.ok_or(Unverified::Malformed));
     let stamp = stamp.transpose()?;
-    let content = content(scheme, message, stamp.as_deref().unwrap_or_default())?;
-    let keys = secrets
-        .iter()
-        .filter_map(|secret| Key::of(secret, scheme.algorithm, scheme.key));
-    let is_signed = keys.into_iter().any(|key| {
+    let made = stamp.as_deref().unwrap_or_default();
+    let is_signed = |key: &Key, content: &[u8]| {
         let mut each = signatures.iter();
-        each.any(|signature| key.verifies(&content, signature))
-    });
-    if !is_signed {
+        each.any(|signature| key.verifies(content, signature))
+    };
+    let is_genuine = if scheme.certificate.is_some() {
+        let key = certified(scheme, secrets, message, now)?;
+        let mut contents = secrets
+            .iter()
+            .map(|secret| content(scheme, message, made, secret));
+        contents.try_fold(false, |is, content| Ok(is || is_signed(&key, &content?)))?
+    } else {
+        let Some(first) = secrets.first() else {
+            return Err(Unverified::Mismatch);
+        };
+        let content = content(scheme, message, made, first)?;
+        let mut keys = secrets
+            .iter()
+            .filter_map(|secret| Key::of(secret, scheme.algorithm, scheme.key));
+        keys.any(|key| is_signed(&key, &content))
+    };
+    if !is_genuine {
         return Err(Unverified::Mismatch);
     }
     let (Some(time), Some(stamp)) = (scheme.time, stamp) else {
@@ -83,7 +135,30 @@ fn check(
     Ok(())
 }
 
-/// What is signed, of a message with the time `stamp`.
+/// The key of the certificate that a message names.
+///
+/// # Errors
+///
+/// [`Unverified`]: it is not for us, it names something else, or the certificate could not be had.
+fn certified(
+    scheme: &Scheme,
+    secrets: &[Secret],
+    message: &Message<'_>,
+    now: SystemTime,
+) -> Result<Key, Unverified> {
+    let named = scheme.certificate.ok_or(Unverified::Malformed)?;
+    let url = text_at(message, named.at).ok_or(Unverified::Malformed)?;
+    let is_there = named.places.iter().any(|place| place.has(&url));
+    if !is_there || !is_for(scheme, secrets, message) {
+        return Err(Unverified::Mismatch);
+    }
+    let certificate = message.certificate.as_ref();
+    let certificate = certificate.ok_or(Unverified::NoCertificate)?;
+    let key = issued::key(certificate, now).ok_or(Unverified::Mismatch)?;
+    Key::rsa(scheme.algorithm, key).ok_or(Unverified::Mismatch)
+}
+
+/// What is signed, of a message with the time `stamp`, for the holder of `secret`.
 ///
 /// # Errors
 ///
@@ -92,6 +167,7 @@ pub(super) fn content(
     scheme: &Scheme,
     message: &Message<'_>,
     stamp: &str,
+    secret: &Secret,
 ) -> Result<Vec<u8>, Unverified> {
     let missing = || Unverified::Malformed;
     let mut content = Vec::with_capacity(message.body.len() + 256);
@@ -111,6 +187,21 @@ pub(super) fn content(
                 let text = message.json_text(pointer).ok_or_else(missing)?;
                 content.extend(text.as_bytes());
             }
+            Piece::Lines(keys) => {
+                for key in keys {
+                    // None of them has a slash or a tilde, which pointers escape.
+                    if let Some(text) = message.json_text(&format!("/{key}")) {
+                        content.extend(key.as_bytes());
+                        content.push(b'\n');
+                        content.extend(text.as_bytes());
+                        content.push(b'\n');
+                    }
+                }
+            }
+            Piece::Secret => content.extend(secret.reveal().as_bytes()),
+            Piece::Crc32 => content.extend(crc32(message.body).to_string().as_bytes()),
+            Piece::EscapedTarget => content.extend(escaped_target(message.url).as_bytes()),
+            Piece::Fields(list) => listed(scheme, message, list, &mut content)?,
             Piece::Form(digest) => match message.form() {
                 Some(pairs) => {
                     let mut pairs: Vec<_> = pairs.collect();
@@ -135,6 +226,91 @@ pub(super) fn content(
     }
     Ok(content)
 }
+
+/// Appends the fields that the field `list` lists.
+fn listed(
+    scheme: &Scheme,
+    message: &Message<'_>,
+    list: &'static str,
+    content: &mut Vec<u8>,
+) -> Result<(), Unverified> {
+    let names = text_at(message, Source::Field(list)).ok_or(Unverified::Malformed)?;
+    let names = names
+        .split(',')
+        .map(|name| name.trim().to_ascii_lowercase());
+    let mut names: Vec<_> = names.take(MAX_LISTED).collect();
+    names.sort();
+    names.dedup();
+    let is_listed = |name: &str| names.iter().any(|one| one == name);
+    let time = scheme.time.map(|time| time.at);
+    let is_timed = !matches!(time, Some(TimeAt::Source(Source::Field(name))) if !is_listed(name));
+    if !is_listed(list) || !is_timed {
+        return Err(Unverified::Malformed);
+    }
+    for (at, name) in names.iter().enumerate() {
+        let mut values = message.fields.get_all(name);
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(Unverified::Malformed);
+        };
+        if at > 0 {
+            content.push(b';');
+        }
+        content.extend(name.as_bytes());
+        content.push(b':');
+        content.extend(value.trim_ascii());
+    }
+    Ok(())
+}
+
+/// Path and query of a URL as Contentful's toolkit escapes them: the query as one component, and then all of it
+/// once more.
+fn escaped_target(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let target = url[start..].find('/').map_or("/", |at| &url[start + at..]);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    // The toolkit takes no more than one question mark.
+    let query = query.split('?').next().unwrap_or_default();
+    let mut escaped = escape(path, COMPONENT_AND_MORE);
+    if !query.is_empty() {
+        escaped.push('?');
+        escaped.push_str(&escape(&escape(query, COMPONENT), COMPONENT_AND_MORE));
+    }
+    escaped
+}
+
+/// Escapes all but letters, digits and what is in `plain`.
+fn escape(text: &str, plain: &[u8]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// CRC-32 as in IEEE 802.3 and gzip (RFC 1952 section 8).
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| CRC[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ (crc >> 8);
+    !bytes.iter().fold(u32::MAX, step)
+}
+
+const CRC: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let (mut crc, mut bit) = (at as u32, 0);
+        while bit < 8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+    }
+    table
+};
 
 fn digest_of(body: &[u8]) -> digest::Digest {
     digest::digest(&digest::SHA256, body)
@@ -212,6 +388,9 @@ pub enum Unverified {
     /// What has to be signed is missing, or stands there twice.
     #[error("what has to be signed is missing")]
     Malformed,
+    /// The certificate that it names could not be fetched.
+    #[error("its certificate cannot be had now")]
+    NoCertificate,
     /// Its signature is of something else, or with another secret.
     #[error("its signature does not match")]
     Mismatch,
@@ -227,6 +406,7 @@ impl Unverified {
             Self::Unsigned => "unsigned",
             Self::TooLarge => "too-large",
             Self::Malformed => "malformed",
+            Self::NoCertificate => "no-certificate",
             Self::Mismatch => "mismatch",
             Self::Stale => "stale",
         }
@@ -249,3 +429,8 @@ const UNESCAPED: [(&str, &str); 12] = [
     ("%3B", ";"),
 ];
 const MAX_SIGNATURES: usize = 16;
+/// Fields that a signature may be of.
+const MAX_LISTED: usize = 64;
+/// What JavaScript leaves as it is in a component of a URL, and in a whole one (ECMA-262 section 19.2.6.1).
+const COMPONENT: &[u8] = b"-_.!~*'()";
+const COMPONENT_AND_MORE: &[u8] = b"-_.!~*'();/?:@&=+$,#";

@@ -12,6 +12,7 @@ mod away;
 mod beside;
 mod cancel;
 mod carrier;
+mod certified;
 mod cookies;
 mod distance;
 mod doctor;

@@ -20,27 +20,14 @@ pub use send::{SendError, Sending, send};
 /// When stdout is closed.
 pub fn list() -> io::Result<()> {
     let mut to = io::stdout().lock();
-    writeln!(
-        to,
-        "{:<18} {:<9} {:<34} SAMPLES",
-        "PROVIDER", "VERIFIED", "ALSO"
-    )?;
+    writeln!(to, "{:<18} {:<34} SAMPLES", "PROVIDER", "ALSO")?;
     let mut providers: Vec<&Provider> = PROVIDERS.iter().collect();
     providers.sort_by_key(|provider| provider.name);
     for provider in providers {
-        let verified = if provider.schemes.is_empty() {
-            "no"
-        } else {
-            "yes"
-        };
         let also = ALIASES.iter().filter(|(_, name)| *name == provider.name);
         let also: Vec<_> = also.map(|(alias, _)| *alias).collect();
         let samples = sample::events(provider.name).join(" ");
-        let line = format!(
-            "{:<18} {verified:<9} {:<34} {samples}",
-            provider.name,
-            also.join(" ")
-        );
+        let line = format!("{:<18} {:<34} {samples}", provider.name, also.join(" "));
         writeln!(to, "{}", line.trim_end())?;
     }
     Ok(())

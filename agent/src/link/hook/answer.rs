@@ -30,6 +30,29 @@ pub(super) const UNVERIFIED: Own<'static> = Own::error(
     "webhook-unverified",
     "This is no webhook with a valid signature.\n",
 );
+/// Whether it is genuine cannot be told now.
+pub(super) const UNCHECKED: Own<'static> = Own {
+    retry_after: Some("5"),
+    ..Own::error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "webhook-unchecked",
+        "The certificate that this webhook names cannot be fetched now.\n",
+    )
+};
+/// The subscription could not be confirmed.
+pub(super) const UNCONFIRMED: Own<'static> = Own::error(
+    StatusCode::BAD_GATEWAY,
+    "webhook-unconfirmed",
+    "The subscription could not be confirmed.\n",
+);
+/// It could.
+pub(super) const CONFIRMED: Own<'static> = Own {
+    status: StatusCode::OK,
+    code: None,
+    retry_after: None,
+    content_type: "text/plain; charset=utf-8",
+    body: "The subscription is confirmed.\n",
+};
 /// Too large to find that out.
 pub(super) const TOO_LARGE: Own<'static> = Own::error(
     StatusCode::PAYLOAD_TOO_LARGE,

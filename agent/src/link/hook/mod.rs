@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_shared::body::recv::{BodyError, FromStream, declared_length};
 use adit_shared::stream::{Parts, SendHalf};
-use adit_shared::webhook::judge::{Judgement, is_ruled, judge, signer, url};
+use adit_shared::webhook::judge::{Judgement, is_ruled, judge, signer, url, wanted};
 use adit_shared::webhook::{Message, Provider, Seen, Unverified, recognise};
 use adit_shared::wire::fields::{Fields, FieldsMut};
 use adit_shared::wire::{frame, head};
@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
-use self::answer::{BUSY, OPEN, Own, TOO_LARGE, UNVERIFIED};
+use self::answer::{BUSY, CONFIRMED, OPEN, Own, TOO_LARGE, UNCHECKED, UNCONFIRMED, UNVERIFIED};
 use self::visit::Visit;
 use super::progress::{Taken, stalled};
 use super::serve::{Record, ServeError, To, ask_with_body, begin, respond, switch};
@@ -93,7 +93,7 @@ pub(super) async fn serve(
     // A signature has the age that it had when it came.
     let kept = kept_since(&head);
     let at = kept.unwrap_or_else(SystemTime::now);
-    let (judged, seen) = look(&head, &ahead, hooks, concern, at);
+    let (judged, seen) = look(&head, &ahead, to, concern, at).await;
     let verdict = judged.verdict;
     let visit = match &seen {
         Some(seen) if !matches!(verdict, Some(Err(_))) => Visit::of(to, seen),
@@ -113,9 +113,19 @@ pub(super) async fn serve(
     if judged.refused {
         let own = match verdict {
             Some(Err(Unverified::TooLarge)) => TOO_LARGE,
+            Some(Err(Unverified::NoCertificate)) => UNCHECKED,
             _ => UNVERIFIED,
         };
         return own.say(send, record).await;
+    }
+    if let Some(url) = judged.confirmation.as_ref().filter(|_| hooks.confirm) {
+        return match to.desk.fetch().confirm(url).await {
+            Ok(()) => CONFIRMED.say(send, record).await,
+            Err(why) => {
+                tracing::warn!(%why, "a subscription could not be confirmed");
+                UNCONFIRMED.say(send, record).await
+            }
+        };
     }
     let genuine = verdict.and_then(Result::ok);
     let drops = hooks.duplicates == Duplicates::Drop && genuine.is_some();
@@ -218,18 +228,26 @@ fn refresh(head: &mut head::Request, ahead: &mut Ahead, provider: &Provider, hoo
     }
 }
 
-/// What the rules say, and what is known.
-fn look(
+/// What the rules say, and what is known. Safe to drop.
+async fn look(
     head: &head::Request,
     ahead: &Ahead,
-    hooks: &Webhooks,
+    to: To<'_>,
     concern: Concern,
     at: SystemTime,
 ) -> (Judgement, Option<Seen>) {
+    let hooks = &to.tunnel.webhooks;
     let url = url(head);
     let data: &[u8] = if ahead.is_whole() { ahead.data() } else { b"" };
-    let message = Message::new(head.method.as_str(), &url, &head.fields, data);
+    let message = || Message::new(head.method.as_str(), &url, &head.fields, data);
     let path = head.target.path();
+    let wanted = wanted(&hooks.rules, path, &message());
+    let certificate = match wanted {
+        Some(url) => to.desk.fetch().certificate(&url).await,
+        None => None,
+    };
+    let mut message = message();
+    message.certificate = certificate;
     let judged = judge(&hooks.rules, path, &message, ahead.is_whole(), at);
     let verdict = judged.verdict;
     let provider = verdict.and_then(Result::ok).or(concern.provider);
