@@ -38,6 +38,7 @@ use crate::edge::tcp::{self, Role};
 use crate::edge::tls::{CertificateError, Certificates, challenge};
 use crate::forward::allowance::Allowance;
 use crate::forward::notice::Notice;
+use crate::forward::webhook::Webhooks;
 use crate::join::{self, Site};
 use crate::metrics::Report;
 use crate::mirror::{self, Mirrors};
@@ -131,6 +132,7 @@ pub async fn start(config: Config) -> Result<Relay, StartError> {
         store,
         inboxes,
         mirrors: Mirrors::default(),
+        webhooks: Webhooks::new(config.webhooks.clone(), config.fetch.clone()),
         tls: Arc::new(tls::server(
             certificates.clone(),
             &protocols(&config, acme.is_some()),

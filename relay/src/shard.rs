@@ -36,6 +36,7 @@ use crate::edge::tcp::{self, Role};
 use crate::edge::tls::Certificates;
 use crate::forward::allowance::Allowance;
 use crate::forward::notice::Notice;
+use crate::forward::webhook::Webhooks;
 use crate::forward::{BodyLimit, Forward, HeadLimit, ROOM};
 use crate::join::{self, Join, Site};
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub(crate) struct Common {
     /// What is kept for agents that are away.
     pub(crate) inboxes: Inboxes,
     pub(crate) mirrors: Mirrors,
+    /// Which webhooks must be genuine, if any.
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
     pub(crate) certificates: Arc<Certificates>,
     /// Who orders certificates, if the relay does that.
     pub(crate) acme: Option<Acme>,
@@ -258,6 +261,7 @@ impl Shard {
                 kept: Arc::new(Semaphore::new(ROOM)),
                 inboxes: common.inboxes.clone(),
                 mirrors: common.mirrors.clone(),
+                webhooks: common.webhooks.clone(),
             },
             tasks: self.visitors.clone(),
             metrics: self.metrics.clone(),

@@ -3,12 +3,10 @@
 //! The engine is [`adit_shared::webhook`]; secrets never leave this process. Requests that no rule is about,
 //! and that look like no webhook, never come here.
 //!
-//! - [`ahead`]: bodies that are read before the origin gets them;
 //! - [`anew`]: what is signed once more;
 //! - [`memory`]: the events that have come, and what was answered;
 //! - [`past`]: events on disk, across restarts.
 
-pub mod ahead;
 pub mod anew;
 pub mod memory;
 pub mod past;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use adit_shared::name::Host;
+use adit_shared::webhook::rule::BadRule;
+use adit_shared::webhook::secrets::BadSecretFile;
 use thiserror::Error;
 
 use super::file::UNDERSTOOD;
@@ -96,6 +98,15 @@ pub enum ConfigError {
         /// What it says.
         address: SocketAddr,
     },
+    /// A table about webhooks is not understood.
+    #[error("`verify` of a `webhook` in {0}")]
+    Webhook(PathBuf, #[source] BadRule),
+    /// A table about webhooks says nothing.
+    #[error("`verify` of a `webhook` in {0} names no provider")]
+    NoRule(PathBuf),
+    /// The secrets of webhooks cannot be read.
+    #[error("`secret-file` of a `webhook` in {0}")]
+    WebhookSecrets(PathBuf, #[source] BadSecretFile),
     /// There is no place for the state.
     #[error("there is no home directory to keep state in: give --state-dir")]
     NoHome,

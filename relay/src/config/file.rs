@@ -12,7 +12,7 @@ use adit_shared::quic::Congestion;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{ConfigError, inbox, limits};
+use super::{ConfigError, inbox, limits, webhooks};
 use crate::args::{Format, Listen, Network, Resolver, Span};
 
 /// The file as typed.
@@ -63,6 +63,7 @@ pub(super) struct File {
     pub(super) json: Option<bool>,
     pub(super) limits: limits::File,
     pub(super) inbox: inbox::File,
+    pub(super) webhook: Vec<webhooks::File>,
 }
 
 impl File {
@@ -83,7 +84,9 @@ impl File {
             &mut file.acme_dns_cloudflare,
             &mut file.acme_dns_rfc2136,
         ];
-        for path in paths.into_iter().flatten() {
+        let secrets = file.webhook.iter_mut();
+        let secrets = secrets.map(|table| &mut table.secret_file);
+        for path in paths.into_iter().chain(secrets).flatten() {
             *path = directory.join(&*path);
         }
         Ok(file)
@@ -151,7 +154,7 @@ where
 }
 
 /// Several of them.
-fn texts<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
+pub(super) fn texts<'de, T, D>(from: D) -> Result<Vec<T>, D::Error>
 where
     T: FromStr<Err: fmt::Display>,
     D: Deserializer<'de>,

@@ -9,6 +9,7 @@ mod file;
 mod inbox;
 mod limits;
 mod memory;
+mod webhooks;
 
 use std::io::{self, IsTerminal as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,7 @@ use std::time::Duration;
 use adit_shared::name::Host;
 use adit_shared::quic::{Congestion, MAX_SHARDS};
 use adit_shared::telemetry::LogFormat;
+use adit_shared::webhook::fetch::Way;
 use etcetera::BaseStrategy as _;
 use ipnet::IpNet;
 
@@ -27,6 +29,7 @@ pub use self::acme::{Acme, Binding, Dns};
 pub use self::error::{BAD_CONFIG, ConfigError};
 use self::file::{File, Open};
 pub use self::limits::Limits;
+pub use self::webhooks::Webhooks;
 use crate::args::{Listen, Network, Place, Serve, Span};
 use crate::queue;
 
@@ -97,6 +100,10 @@ pub struct Config {
     pub limits: Limits,
     /// What may be kept for agents that are away; none when nothing is.
     pub inbox: Option<queue::Limits>,
+    /// Which webhooks must be genuine before an agent or an inbox gets them.
+    pub webhooks: Vec<Webhooks>,
+    /// How what webhooks name is fetched: as this machine does.
+    pub fetch: Way,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Whether stdout is for scripts.
@@ -138,6 +145,8 @@ impl Config {
             shards: 1,
             limits: Limits::default(),
             inbox: Some(queue::Limits::default()),
+            webhooks: Vec::new(),
+            fetch: Way::default(),
             log_format: LogFormat::Text,
             json: false,
             file: None,
@@ -184,6 +193,8 @@ impl Config {
             shards: shards(typed, &file, mode)?,
             limits: limits(typed, file.limits, mode)?,
             inbox: inbox::limits(typed.inbox, &file.inbox, path.as_deref())?,
+            webhooks: webhooks::webhooks(file.webhook, path.as_deref())?,
+            fetch: Way::default(),
             log_format: match typed.log_format.or(file.log_format) {
                 Some(format) => format.into(),
                 None if mode == Mode::Public && !io::stderr().is_terminal() => LogFormat::Json,

@@ -355,3 +355,41 @@ fn the_help_names_every_limit() {
         );
     }
 }
+
+#[test]
+fn webhooks_are_verified_by_rules_with_secrets_from_files() {
+    let dir = Scratch::new();
+    let secrets = dir.path().join("secrets");
+    std::fs::write(&secrets, "github correct-horse\n").unwrap();
+    let table = |text: &str| {
+        let file = secrets.display();
+        let text = format!("[[webhook]]\nsecret-file = \"{file}\"\n{text}\n");
+        load("", &text).map(|config| config.webhooks)
+    };
+    let told = table("host = \"shop\"\nverify = [\"github:/hooks/*\"]\nlimit = \"2MiB\"").unwrap();
+    assert!(told[0].hosts.matches("shop") && !told[0].hosts.matches("app"));
+    assert_eq!((told[0].limit, told[0].rules.len()), (2 << 20, 1));
+    assert_eq!(told[0].rules[0].secrets[0].reveal(), "correct-horse");
+    let told = table("verify = [\"github=tag\"]\ntolerance = \"1h\"").unwrap();
+    assert!(told[0].hosts.matches("a.example.com") && told[0].hosts.matches("app"));
+    assert_eq!(told[0].rules[0].tolerance, Some(Duration::from_secs(3600)));
+    for (bad, why) in [
+        ("verify = []", "names no provider"),
+        ("verify = [\"gihub\"]", "gihub"),
+        ("verify = [\"stripe\"]", "`verify` of a `webhook` in"),
+        ("verify = [\"github\"]\nlimit = \"17MiB\"", "webhook.limit"),
+        ("verify = [\"github\"]\nsecret = \"x\"", "unknown field"),
+        ("host = \"shop\"", "missing field"),
+    ] {
+        let error = table(bad).unwrap_err().to_string();
+        assert!(error.contains(why), "{bad}: {error}");
+    }
+    let error = error(
+        "",
+        "[[webhook]]\nverify = [\"github\"]\nsecret-file = \"/nowhere\"",
+    );
+    assert!(
+        error.starts_with("`secret-file` of a `webhook` in"),
+        "{error}"
+    );
+}

@@ -4,6 +4,7 @@
 //! or text by what the visitor accepts. The chain of causes is for the log.
 
 use adit_shared::name::RequestId;
+use adit_shared::webhook::{Unverified, challenge};
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::fields::Fields;
 use adit_shared::wire::head;
@@ -64,6 +65,26 @@ const CONNECT: Answer = answer(
     StatusCode::NOT_IMPLEMENTED,
     "connect-not-supported",
     "This relay publishes servers; it is no proxy for the CONNECT method.",
+);
+const UNVERIFIED: Answer = answer(
+    StatusCode::UNAUTHORIZED,
+    "webhook-unverified",
+    "This is no webhook with a valid signature.",
+);
+const WEBHOOK_TOO_LARGE: Answer = answer(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "webhook-too-large",
+    "This webhook is too large to be verified.",
+);
+const UNCHECKED: Answer = answer(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "webhook-unchecked",
+    "The certificate that this webhook names cannot be fetched now.",
+);
+const WEBHOOK_BUSY: Answer = answer(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "webhook-busy",
+    "Too many webhooks wait to be verified.",
 );
 const UNKNOWN: Answer = answer(
     StatusCode::NOT_FOUND,
@@ -228,6 +249,16 @@ impl From<&ForwardError> for Answer {
             // Whoever can show more than an answer does not ask for one.
             ForwardError::Notice(_) => NOTICE,
             ForwardError::Connect => CONNECT,
+            ForwardError::Unverified(Unverified::TooLarge) => WEBHOOK_TOO_LARGE,
+            ForwardError::Unverified(Unverified::NoCertificate) => Self {
+                retry_after: Some(5),
+                ..UNCHECKED
+            },
+            ForwardError::Unverified(_) | ForwardError::Challenge(_) => UNVERIFIED,
+            ForwardError::Crowded => Self {
+                retry_after: Some(5),
+                ..WEBHOOK_BUSY
+            },
             ForwardError::Target => BAD_TARGET,
             ForwardError::Field => BAD_REQUEST,
             ForwardError::Unknown => UNKNOWN,
@@ -400,6 +431,30 @@ impl Form {
 pub(super) fn now() -> String {
     let now = Timestamp::now();
     now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// What a provider of webhooks wants to hear from the right endpoint.
+pub(super) fn challenge(answer: &challenge::Answer, id: &RequestId) -> (head::Response, Bytes) {
+    let body = Bytes::copy_from_slice(answer.body.as_bytes());
+    let length = body.len().to_string();
+    let date = now();
+    let mut pairs = vec![
+        ("date", date.as_str()),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("x-request-id", id.as_str()),
+    ];
+    if answer.status != 204 {
+        pairs.push(("content-length", &length));
+    }
+    pairs.extend(answer.content_type.map(|kind| ("content-type", kind)));
+    let head = head::Response {
+        status: StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK),
+        // They are few, and valid.
+        fields: Fields::from_pairs(pairs).unwrap_or_default(),
+        end: body.is_empty(),
+    };
+    (head, body)
 }
 
 /// What a visitor sent comes back on a page.

@@ -16,7 +16,7 @@ use futures_util::future::AbortHandle;
 use http::HeaderValue;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::answer::{Answer, Form};
+use super::answer::{Answer, Form, challenge};
 use super::carrier::Door;
 use super::http1::BadRequest;
 use super::neighbours::Neighbours;
@@ -79,6 +79,13 @@ impl Service {
         if let ForwardError::Notice(step) = &failure.error {
             self.metrics.notices.inc();
             let (head, body) = notice::response(step, &failure.id);
+            return Reply {
+                head: Box::new(head),
+                body: Body::own(body),
+            };
+        }
+        if let ForwardError::Challenge(answer) = &failure.error {
+            let (head, body) = challenge(answer, &failure.id);
             return Reply {
                 head: Box::new(head),
                 body: Body::own(body),

@@ -16,6 +16,7 @@ pub mod pending;
 mod share;
 mod trailers;
 pub mod upload;
+pub mod webhook;
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +29,7 @@ use adit_shared::name::{Host, RequestId};
 use adit_shared::pace::Least;
 use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
+use adit_shared::webhook::{Unverified, challenge};
 use adit_shared::wire::fields::BadField;
 use adit_shared::wire::head;
 use bytes::{Bytes, BytesMut};
@@ -55,6 +57,7 @@ pub use self::pending::{Next, Pending, Raw};
 use self::share::Share;
 use self::trailers::Trimmed;
 use self::upload::Upload;
+use self::webhook::Webhooks;
 use crate::addresses::{self, Asker, whole};
 use crate::exchange::{self, Exchange, ExchangeError};
 use crate::metrics::Metrics;
@@ -92,6 +95,8 @@ pub struct Forward {
     pub inboxes: Inboxes,
     /// Who gets copies.
     pub mirrors: Mirrors,
+    /// Which webhooks must be genuine, if any.
+    pub webhooks: Option<Arc<Webhooks>>,
 }
 
 /// Bounds of a visitor's request head.
@@ -315,6 +320,11 @@ impl Forward {
         B::Error: Display + Send,
     {
         let (route, head) = (&prepared.outbound.route, &prepared.outbound.head);
+        if let Some(webhooks) = &self.webhooks
+            && let Some(table) = webhooks.about(&route.host, &self.domain, head.target.path())
+        {
+            return Box::pin(self.send_judged(prepared, body, webhooks, table)).await;
+        }
         if route.has_mirrors()
             && let Some(copy) = self.mirrors.copy(route, head, &self.metrics)
         {
@@ -652,6 +662,15 @@ pub enum ForwardError {
     /// It is kept, and will be delivered: no failure, but no response from the origin either.
     #[error("the request is kept")]
     Kept(Receipt),
+    /// It is no genuine webhook, and had to be one.
+    #[error("the webhook is not genuine")]
+    Unverified(#[from] Unverified),
+    /// It had to wait too long to be verified.
+    #[error("too many webhooks wait to be verified")]
+    Crowded,
+    /// A provider asks whether this is the right endpoint.
+    #[error("a provider checks the endpoint")]
+    Challenge(Box<challenge::Answer>),
     /// It should have been kept, and is not.
     #[error(transparent)]
     Refused(queue::Refusal),

@@ -7,6 +7,7 @@
 //! Data stays in the memory in which it arrived. Nothing here queues: a body is asked for its next
 //! piece only when the piece before it was taken by the transport.
 
+pub mod ahead;
 pub mod h2;
 pub mod recv;
 pub mod send;

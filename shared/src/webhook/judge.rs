@@ -106,6 +106,9 @@ pub fn signer(provider: &str, event: Option<&str>, id: Option<&str>) -> String {
     text
 }
 
+/// The field that tells an origin who signed a request. No visitor can say it.
+pub const VERIFIED: &str = "adit-webhook-verified";
+
 #[cfg(test)]
 mod tests {
     use super::*;

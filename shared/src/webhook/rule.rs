@@ -12,7 +12,7 @@ use super::scheme::Provider;
 use super::secrets::{SecretFile, Secrets};
 
 /// Requests that must be genuine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// Who must have signed them.
     pub provider: &'static Provider,

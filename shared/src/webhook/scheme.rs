@@ -21,6 +21,13 @@ pub struct Provider {
     pub challenge: Option<Challenge>,
 }
 
+/// There is one of each name.
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
 /// A field by which a provider is recognised.
 #[derive(Clone, Copy, Debug)]
 pub enum Mark {

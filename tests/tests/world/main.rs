@@ -42,4 +42,5 @@ mod streaming;
 mod streams;
 mod succession;
 mod switch;
+mod vetted;
 mod webhooks;

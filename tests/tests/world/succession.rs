@@ -98,6 +98,7 @@ fn forwarding(routes: Routes) -> Forward {
         kept: Arc::new(Semaphore::new(1 << 10)),
         inboxes: Inboxes::off(),
         mirrors: Mirrors::default(),
+        webhooks: None,
     }
 }
 

@@ -1,27 +1,24 @@
-//! A body that is read before the origin gets it, up to a limit.
+//! A body that is read before anybody gets it, up to a limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use adit_shared::body::recv::{BodyError, FromStream};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use crate::capture::tap::Maybe;
-
 /// What was read of a body, and what was not. As a body it is the whole again, byte for byte.
 #[derive(Debug)]
-pub struct Ahead {
+pub struct Ahead<B> {
     data: Bytes,
     trailers: Option<HeaderMap>,
     /// Nothing when all was read.
-    rest: Option<Box<Maybe<FromStream>>>,
+    rest: Option<Box<B>>,
 }
 
-impl Ahead {
-    /// The body of a request without one.
+impl<B: Body<Data = Bytes> + Unpin> Ahead<B> {
+    /// The body of a message without one.
     pub fn none() -> Self {
         Self {
             data: Bytes::new(),
@@ -30,13 +27,13 @@ impl Ahead {
         }
     }
 
-    /// Reads all of `body`, or a little more than `limit` bytes of it. Not safe to drop: give up the
-    /// exchange then.
+    /// Reads all of `body`, or a little more than `limit` bytes of it. Not safe to drop: what was read is
+    /// lost then.
     ///
     /// # Errors
     ///
-    /// [`BodyError`].
-    pub async fn read(mut body: Maybe<FromStream>, limit: usize) -> Result<Self, BodyError> {
+    /// What the body says when it fails.
+    pub async fn read(mut body: B, limit: usize) -> Result<Self, B::Error> {
         let mut pieces = Pieces::default();
         let mut trailers = None;
         while let Some(frame) = body.frame().await {
@@ -108,14 +105,14 @@ impl Pieces {
     }
 }
 
-impl Body for Ahead {
+impl<B: Body<Data = Bytes> + Unpin> Body for Ahead<B> {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if !self.data.is_empty() {
             let data = std::mem::take(&mut self.data);
             return Poll::Ready(Some(Ok(Frame::data(data))));
