@@ -103,7 +103,11 @@ export function DetailView(props: Props) {
         {row.request_id && <span class="quiet">id {row.request_id}</span>}
         <Badges row={row} />
       </p>
-      {row.webhook?.verified === false && <p class="fault">The signature does not hold: {row.webhook.why}.</p>}
+      {row.webhook?.verified === false && (
+        <p class="fault">
+          {row.webhook.why === 'unsigned' ? 'It has no signature.' : `The signature does not hold: ${row.webhook.why}.`}
+        </p>
+      )}
       <div class="bar" role="toolbar" aria-label="This request">
         <button type="button" class="main" onClick={() => props.onReplay({ times })}>
           Replay

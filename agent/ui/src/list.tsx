@@ -103,7 +103,7 @@ export function Badges({ row, isBase }: { row: Row; isBase?: boolean }) {
           {hook.provider}
           {hook.event && ` ${hook.event}`}
           {hook.verified === true && ' ✓'}
-          {hook.verified === false && ' ✗'}
+          {hook.verified === false && (hook.why === 'unsigned' ? ' unsigned' : ' ✗')}
           {hook.attempt > 1 && ` #${hook.attempt}`}
         </span>
       )}
