@@ -81,7 +81,7 @@ fn check(
         return Err(Unverified::Unsigned);
     }
     if scheme.algorithm == Algorithm::Jwt {
-        let tolerance = tolerance.or(scheme.time.and_then(|time| time.tolerance));
+        let tolerance = tolerance.or_else(|| scheme.time.and_then(|time| time.tolerance));
         return token::check(&signatures[0], secrets, message.body, now, tolerance);
     }
     let stamp = scheme.time.map(|time| match time.at {
