@@ -1,7 +1,7 @@
 //! One agent's authenticated connection, and the way to open exchanges on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use adit_shared::identity::Fingerprint;
@@ -38,6 +38,8 @@ pub struct Session {
     superseded: Notify,
     /// An older session of the same agent that goes on beside this one; 0 for none.
     keeps: AtomicU64,
+    /// Whether its agent wants to know how requests came.
+    tells: AtomicBool,
     slots: Arc<Semaphore>,
     slots_in_all: usize,
     account: Arc<Account>,
@@ -81,6 +83,7 @@ impl Session {
             connection,
             superseded: Notify::new(),
             keeps: AtomicU64::new(0),
+            tells: AtomicBool::new(false),
             slots: Arc::new(Semaphore::new(newcomer.exchanges)),
             slots_in_all: newcomer.exchanges,
             account,
@@ -92,6 +95,16 @@ impl Session {
     /// Counts the packets that were sent and lost since the last time.
     pub fn count_packets(&self) {
         self.tally.count(&self.connection, &self.metrics);
+    }
+
+    /// Its agent wants to know how requests came.
+    pub fn tell(&self) {
+        self.tells.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its agent wants to know how requests came.
+    pub fn tells(&self) -> bool {
+        self.tells.load(Ordering::Relaxed)
     }
 
     /// Opens an exchange. Nothing is sent yet. Safe to drop.

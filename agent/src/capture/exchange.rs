@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::webhook::Seen;
+use adit_shared::wire::arrival::{Arrival, VISITOR};
 use adit_shared::wire::fields::Fields;
 use adit_shared::wire::head;
 use bytes::Bytes;
@@ -55,6 +56,8 @@ pub struct Head {
     pub target: String,
     /// The protocol that the visitor wants to switch to.
     pub protocol: Option<String>,
+    /// How it came to the relay, if that says so.
+    pub arrival: Option<Arrival>,
 }
 
 /// Why there is an exchange.
@@ -159,9 +162,13 @@ impl Exchange {
             authority: text(head.authority.as_bytes()),
             target: head.target.as_str().to_owned(),
             protocol: head.protocol.as_ref().map(|value| text(value.as_bytes())),
+            arrival: Arrival::of(&head.fields),
         };
         // They share memory with everything that was read along with them.
-        let fields = head.fields.detached();
+        let mut fields = head.fields.detached();
+        if parts.arrival.is_some() {
+            fields.remove(VISITOR);
+        }
         Self::with(
             id,
             tunnel,

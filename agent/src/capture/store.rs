@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use adit_shared::wire::arrival::{Arrival, Version};
 use adit_shared::wire::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -305,6 +306,9 @@ struct Meta {
     authority: String,
     target: String,
     protocol: Option<String>,
+    /// The version of HTTP, and microseconds.
+    #[serde(default)]
+    arrival: Option<(String, u64)>,
     sent: u64,
     body: u64,
     request_took: Option<u64>,
@@ -348,6 +352,10 @@ impl Row {
             authority: exchange.head.authority.clone(),
             target: exchange.head.target.clone(),
             protocol: exchange.head.protocol.clone(),
+            arrival: exchange
+                .head
+                .arrival
+                .map(|arrival| (arrival.version.token().to_owned(), micros(arrival.waited))),
             sent: state.sent.size(),
             body: state.body.size(),
             request_took: state.request_took.map(micros),
@@ -432,6 +440,12 @@ impl Row {
             authority: meta.authority,
             target: meta.target,
             protocol: meta.protocol,
+            arrival: meta.arrival.and_then(|(version, waited)| {
+                Some(Arrival {
+                    version: Version::of(&version)?,
+                    waited: took(waited),
+                })
+            }),
         };
         let cause = match (meta.replay_of, meta.imported) {
             (Some(of), _) => Cause::Replay(of),

@@ -34,6 +34,8 @@ pub struct Summary {
     pub kind: &'static str,
     /// Where the visitor is, as the relay says.
     pub visitor: Option<String>,
+    /// In which version of HTTP it came to the relay, if that says so.
+    pub version: Option<&'static str>,
     /// Whether it goes on.
     pub pending: bool,
     /// `done`, `visitor-left`, or the code of a failure; nothing while it goes on.
@@ -68,6 +70,8 @@ pub struct Summary {
 /// Where the time of an exchange went, in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Phases {
+    /// How long it waited at the relay before it was sent here, if that says so.
+    pub relay: Option<f64>,
     /// A round trip between agent and relay, which is under neither of the others.
     pub tunnel: Option<f64>,
     /// Until all of the request had come.
@@ -100,10 +104,12 @@ impl Summary {
             status: answer.map(|answer| answer.status),
             kind: kind(exchange, &state),
             visitor: exchange.visitor(),
+            version: exchange.head.arrival.map(|arrival| arrival.version.name()),
             pending: end.is_none(),
             outcome: end.map(|end| end.outcome.to_string()),
             took: milliseconds(exchange.took(&state)),
             phases: Phases {
+                relay: ms(exchange.head.arrival.map(|arrival| arrival.waited)),
                 tunnel: ms(exchange.rtt),
                 request: ms(state.request_took),
                 first_byte: ms(after),

@@ -37,6 +37,9 @@ pub fn write(exchanges: &[Arc<Exchange>], with_secrets: bool) -> Value {
 fn entry(exchange: &Exchange, with_secrets: bool) -> Value {
     let state = exchange.state();
     let took = milliseconds(exchange.took(&state));
+    let arrival = exchange.head.arrival;
+    let version = arrival.map_or("HTTP/1.1", |arrival| arrival.version.name());
+    let waited = arrival.map_or(-1.0, |arrival| milliseconds(arrival.waited));
     let answer = state.response.as_ref();
     let wait = answer.map_or(took, |answer| milliseconds(answer.after));
     let at = Timestamp::try_from(exchange.at).unwrap_or_default();
@@ -59,7 +62,7 @@ fn entry(exchange: &Exchange, with_secrets: bool) -> Value {
     let mut request = json!({
         "method": exchange.head.method.as_str(),
         "url": url,
-        "httpVersion": "HTTP/1.1",
+        "httpVersion": version,
         "cookies": [],
         "headers": headers,
         "queryString": query,
@@ -98,7 +101,7 @@ fn entry(exchange: &Exchange, with_secrets: bool) -> Value {
         "response": {
             "status": status,
             "statusText": super::ngrok::reason(status),
-            "httpVersion": "HTTP/1.1",
+            "httpVersion": version,
             "cookies": [],
             "headers": answer.map(|answer| pairs(&answer.fields, with_secrets)).unwrap_or_default(),
             "content": content,
@@ -107,7 +110,7 @@ fn entry(exchange: &Exchange, with_secrets: bool) -> Value {
             "bodySize": state.body.size(),
         },
         "cache": {},
-        "timings": {"send": 0, "wait": wait, "receive": (took - wait).max(0.0)},
+        "timings": {"blocked": waited, "send": 0, "wait": wait, "receive": (took - wait).max(0.0)},
         "_id": exchange.id,
         "_tunnel": exchange.tunnel,
         "_outcome": state.end.as_ref().map(|end| end.outcome.as_ref()),
@@ -265,6 +268,7 @@ impl Entry {
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
             protocol: None,
+            arrival: None,
         };
         let fields = fields(&self.request.headers).ok_or_else(|| bad("a header field"))?;
         let mut state = State {

@@ -77,6 +77,9 @@ async fn converse(
     if let Coming::Beside(session) = coming {
         sender.send(&Message::Keep { session }).await?;
     }
+    if agent.config.inspect.is_some() {
+        sender.send(&Message::Visitors).await?;
+    }
     // The claims go out before the welcome comes: that saves a round trip.
     for tunnel in &agent.config.tunnels {
         let text = |part: Option<String>| part.unwrap_or_default();

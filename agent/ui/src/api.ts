@@ -22,10 +22,11 @@ export interface Row {
   status: number | null
   kind: string
   visitor: string | null
+  version: string | null
   pending: boolean
   outcome: string | null
   ms: number
-  phases: { tunnel: number | null; request: number | null; first_byte: number | null; body: number | null }
+  phases: { relay: number | null; tunnel: number | null; request: number | null; first_byte: number | null; body: number | null }
   received: number
   sent: number
   content_type: string | null

@@ -100,6 +100,7 @@ export function DetailView(props: Props) {
         {!row.pending && <span>{took(row.ms)}</span>}
         <span class="quiet">{new Date(row.at).toLocaleString([], { hour12: false })}</span>
         {row.visitor && <span class="quiet">from {row.visitor}</span>}
+        {row.version && <span class="quiet">over {row.version}</span>}
         {row.request_id && <span class="quiet">id {row.request_id}</span>}
         <Badges row={row} />
       </p>
@@ -297,7 +298,7 @@ function Messages({ detail }: { detail: Detail }) {
 }
 
 function Timing({ row }: { row: Row }) {
-  const { request, first_byte, body, tunnel } = row.phases
+  const { request, first_byte, body, relay, tunnel } = row.phases
   const first = first_byte ?? row.ms
   const bars: [string, number, number][] = [
     ['Until the request had come', 0, request ?? 0],
@@ -327,7 +328,7 @@ function Timing({ row }: { row: Row }) {
         </tbody>
       </table>
       <p class="quiet">
-        In all {took(row.ms)}.{tunnel !== null && ` The visitor waits for a round trip between relay and agent too: ${took(tunnel)}.`}
+        In all {took(row.ms)}.{relay !== null && ` Before that it waited ${took(relay)} at the relay.`}{tunnel !== null && ` The visitor waits for a round trip between relay and agent too: ${took(tunnel)}.`}
       </p>
     </>
   )

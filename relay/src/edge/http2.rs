@@ -10,6 +10,7 @@ use adit_shared::body::h2::{self as body, FromH2};
 use adit_shared::hop::Options;
 use adit_shared::pace::Pace;
 use adit_shared::pump::{H2Sink, pump};
+use adit_shared::wire::arrival::Version;
 use adit_shared::wire::head;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable};
@@ -192,6 +193,7 @@ async fn forward(
         target: origin_form(parts.uri.path_and_query()),
         authority: parts.uri.authority().map(Authority::as_str),
         is_http1: false,
+        version: Version::Http2,
         // HTTP/2 has no such field (RFC 9113 section 8.2.2).
         options: Options::default(),
         fields: pairs.iter().copied(),

@@ -231,6 +231,11 @@ impl Access {
         self.status = Some(status);
     }
 
+    /// When the request came.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
     pub(super) fn fail(&mut self, error: ForwardError) -> Failure {
         self.outcome = Outcome::Failed;
         if let Some(limit) = error.limit() {

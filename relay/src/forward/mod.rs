@@ -30,6 +30,7 @@ use adit_shared::pace::Least;
 use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
 use adit_shared::webhook::{Unverified, challenge};
+use adit_shared::wire::arrival::{Arrival, VISITOR, Version};
 use adit_shared::wire::fields::BadField;
 use adit_shared::wire::head;
 use bytes::{Bytes, BytesMut};
@@ -196,6 +197,8 @@ pub struct Inbound<'a, F> {
     pub authority: Option<&'a str>,
     /// Whether it came over HTTP/1.1, where the host must be said in a field too.
     pub is_http1: bool,
+    /// In which version of HTTP it came.
+    pub version: Version,
     /// What the `Connection` fields say.
     pub options: Options<'a>,
     /// Names, in upper or lower case, and values of all fields.
@@ -304,6 +307,9 @@ impl Forward {
             window: inbound.window,
             watched: None,
             is_last: false,
+            version: inbound.version,
+            since: access.since(),
+            is_told: false,
         }))
     }
 
@@ -508,6 +514,9 @@ impl Forward {
         serving: &Serving,
     ) -> Result<(BytesMut, SendHalf, exchange::Response), ExchangeError> {
         let exchange: Exchange = serving.session.open().await?;
+        if serving.session.tells() || outbound.is_told {
+            outbound.tell(serving.session.tells());
+        }
         let head = &mut outbound.head;
         head.tunnel = serving.tunnel;
         let mut bytes = exchange::encode(head)?;
@@ -584,9 +593,30 @@ struct Outbound {
     watched: Option<oneshot::Receiver<Fault>>,
     /// It is not sent once more.
     is_last: bool,
+    /// In which version of HTTP it came, and when.
+    version: Version,
+    since: Instant,
+    /// Whether its head says so.
+    is_told: bool,
 }
 
 impl Outbound {
+    /// Says in the head how the request came, if the agent wants to know.
+    fn tell(&mut self, wanted: bool) {
+        self.is_told = wanted;
+        if !wanted {
+            return self.head.fields.remove(VISITOR);
+        }
+        let arrival = Arrival {
+            version: self.version,
+            waited: self.since.elapsed(),
+        };
+        // Without room for it, it is not told.
+        if let Ok(fields) = arrival.put(&self.head.fields) {
+            self.head.fields = fields;
+        }
+    }
+
     /// How many bytes of it may be here while nobody takes it.
     fn weight(&self) -> usize {
         let head = &self.head;

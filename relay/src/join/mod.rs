@@ -380,6 +380,7 @@ impl Join {
                 Some(Message::Inbox(wish)) => claims.wish(wish),
                 Some(Message::Ping { number }) => sender.send(&Message::Pong { number }).await?,
                 Some(Message::Keep { session: older }) => session.keep(older),
+                Some(Message::Visitors) => session.tell(),
                 Some(Message::Goodbye) => {
                     info!("agent says goodbye");
                     claims.give_back();

@@ -60,6 +60,8 @@ pub enum Message {
     InboxState(InboxState),
     /// Agent: send me copies of what another agent serves. It is answered as a claim is.
     Mirror(Mirror),
+    /// Agent: tell me how requests come to you.
+    Visitors,
 }
 
 /// Who an agent is, and the proof of it.
@@ -258,6 +260,7 @@ impl Message {
                 mirror.encode(&mut payload)?;
                 MIRROR
             }
+            Self::Visitors => VISITORS,
         };
         if payload.0.len() > MAX_MESSAGE {
             return Err(TooLong);
@@ -351,6 +354,7 @@ fn decode_payload(kind: u64, mut from: Bytes) -> Result<Option<Message>, Malform
         INBOX => Message::Inbox(Inbox::decode(&mut from)?),
         INBOX_STATE => Message::InboxState(InboxState::decode(&mut from)?),
         MIRROR => Message::Mirror(Mirror::decode(&mut from)?),
+        VISITORS => Message::Visitors,
         _ => return Ok(None),
     };
     if from.has_remaining() {
@@ -404,6 +408,7 @@ const KEEP: u64 = 0x0a;
 const INBOX: u64 = 0x0b;
 const INBOX_STATE: u64 = 0x0c;
 const MIRROR: u64 = 0x0d;
+const VISITORS: u64 = 0x0e;
 
 #[cfg(test)]
 mod tests {
@@ -455,6 +460,7 @@ mod tests {
                 })
             }),
             Just(Message::Goodbye),
+            Just(Message::Visitors),
             number
                 .clone()
                 .prop_map(|grace_ms| Message::Drain { grace_ms }),

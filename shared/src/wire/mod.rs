@@ -15,6 +15,7 @@
 //! - [`datagram`]: what travels beside the streams;
 //! - [`carrier`]: QUIC's datagrams on a byte stream, where UDP is blocked.
 
+pub mod arrival;
 pub mod carrier;
 pub mod code;
 pub mod control;

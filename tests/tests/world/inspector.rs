@@ -168,3 +168,53 @@ async fn messages_of_a_websocket_are_kept() {
         ]
     );
 }
+
+#[tokio::test]
+async fn an_inspector_knows_how_a_request_came_to_the_relay() {
+    let world = World::start().await;
+    let any = Some(([127, 0, 0, 1], 0).into());
+    let set = |config: &mut adit_agent::config::Config| config.inspect = any;
+    let agent = world.agent_with("app", "echo", set).await;
+    let capture = inspected(&agent, Limits::default());
+    let head = "GET / HTTP/1.1\r\nhost: app.localhost\r\nconnection: close\r\n\
+        adit-visitor: h3;wait=1\r\n\r\n";
+    let first = world.say(head.as_bytes()).await;
+    let (second, _) = world
+        .h2("app.localhost")
+        .await
+        .get("https://app.localhost/")
+        .await
+        .unwrap();
+    let (third, _) = world
+        .h3("app.localhost")
+        .await
+        .get("https://app.localhost/")
+        .await
+        .unwrap();
+    let all = ended(&capture, 3).await;
+    for (one, version) in all.iter().zip(["HTTP/1.1", "HTTP/2", "HTTP/3"]) {
+        let summary = Summary::of(one);
+        assert_eq!(summary.version, Some(version));
+        assert!(summary.phases.relay.unwrap() < 10_000.0);
+        assert_eq!(one.fields.get("adit-visitor"), None);
+    }
+    for answer in [first, second, third] {
+        assert_eq!(answer.status, 200);
+        assert!(
+            !answer.text().contains("adit-visitor"),
+            "it is not the origin's"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_ask_is_not_told_how_a_request_came() {
+    let world = World::start().await;
+    let agent = world.agent_with("app", "echo", |_| {}).await;
+    let capture = inspected(&agent, Limits::default());
+    let answer = world.get("app", "/").await;
+    assert!(!answer.text().contains("adit-visitor"));
+    let all = ended(&capture, 1).await;
+    let summary = Summary::of(&all[0]);
+    assert_eq!((summary.version, summary.phases.relay), (None, None));
+}

@@ -16,6 +16,7 @@ use adit_shared::pace::Least;
 use adit_shared::quic::Connection;
 use adit_shared::stall::{Budget, Stalls};
 use adit_shared::task::Tasks;
+use adit_shared::wire::arrival::Version;
 use adit_shared::wire::code::Close;
 use adit_tests::soon;
 use bytes::Bytes;
@@ -108,6 +109,7 @@ fn asking(host: &str) -> Inbound<'_, impl Iterator<Item = (&[u8], &[u8])> + Clon
         target: "/".parse().unwrap(),
         authority: None,
         is_http1: true,
+        version: Version::Http1,
         options: Options::default(),
         fields: [(&b"host"[..], host.as_bytes())].into_iter(),
         protocol: None,

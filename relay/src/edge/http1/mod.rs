@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use adit_shared::http1::section;
 use adit_shared::pump::{SocketSink, SocketSource, pump};
+use adit_shared::wire::arrival::Version;
 use bytes::{Buf as _, BytesMut};
 use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -204,6 +205,7 @@ fn request(head: Head<'_>, service: &Service, visitor: &Visitor) -> Request {
         target: head.target.path,
         authority: head.target.authority,
         is_http1: true,
+        version: Version::Http1,
         options: head.options,
         fields,
         protocol: head.protocol.clone(),

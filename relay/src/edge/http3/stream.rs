@@ -11,6 +11,7 @@ use adit_shared::pace::Pace;
 use adit_shared::pump::pump;
 use adit_shared::quic::{RecvStream, SendStream};
 use adit_shared::stream::SendHalf;
+use adit_shared::wire::arrival::Version;
 use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION};
 use http::{Method, StatusCode};
 use thiserror::Error;
@@ -163,6 +164,7 @@ async fn exchange<G: Future + Send>(
         target: head.target.clone(),
         authority: head.authority,
         is_http1: false,
+        version: Version::Http3,
         // HTTP/3 has no such field (RFC 9114 section 4.2).
         options: Options::default(),
         fields: head.fields(),
