@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use adit_shared::identity::{self, Fingerprint, Identity};
+use adit_shared::wire::arrival::{Arrival, Version};
 use adit_shared::wire::carrier;
 use adit_shared::wire::code::{Close, Reset};
 use adit_shared::wire::control::{
@@ -486,6 +488,7 @@ fn message(json: &'static Value) -> Message {
             message: own("message"),
         }),
         "goodbye" => Message::Goodbye,
+        "visitors" => Message::Visitors,
         "drain" => Message::Drain {
             grace_ms: number(&json["grace_ms"]),
         },
@@ -565,8 +568,16 @@ fn request(json: &Value) -> Request {
         target: text(&json["target"]).parse().unwrap(),
         protocol: (!json["protocol"].is_null())
             .then(|| HeaderValue::from_bytes(&octets(&json["protocol"])).unwrap()),
+        arrival: json.get("arrival").map(arrival),
         fields: fields(&json["fields"]),
         end: json["end"].as_bool().unwrap(),
+    }
+}
+
+fn arrival(json: &Value) -> Arrival {
+    Arrival {
+        version: Version::of(text(&json["version"])).unwrap(),
+        waited: Duration::from_micros(number(&json["wait"])),
     }
 }
 

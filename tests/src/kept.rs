@@ -58,6 +58,7 @@ pub async fn keep(relay: &Path, webhooks: &[Webhook<'_>]) {
                 authority: HeaderValue::from_static("app.localhost"),
                 target: webhook.target.parse().unwrap(),
                 protocol: None,
+                arrival: None,
                 fields: signed.fields,
                 end: false,
             },

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::webhook::Seen;
-use adit_shared::wire::arrival::{Arrival, VISITOR};
+use adit_shared::wire::arrival::Arrival;
 use adit_shared::wire::fields::Fields;
 use adit_shared::wire::head;
 use bytes::Bytes;
@@ -162,13 +162,10 @@ impl Exchange {
             authority: text(head.authority.as_bytes()),
             target: head.target.as_str().to_owned(),
             protocol: head.protocol.as_ref().map(|value| text(value.as_bytes())),
-            arrival: Arrival::of(&head.fields),
+            arrival: head.arrival,
         };
         // They share memory with everything that was read along with them.
-        let mut fields = head.fields.detached();
-        if parts.arrival.is_some() {
-            fields.remove(VISITOR);
-        }
+        let fields = head.fields.detached();
         Self::with(
             id,
             tunnel,

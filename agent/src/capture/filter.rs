@@ -405,6 +405,7 @@ mod tests {
             authority: HeaderValue::from_static("shop.example.com"),
             target: "/hooks/stripe?test=1".parse().unwrap(),
             protocol: None,
+            arrival: None,
             fields: Fields::from_pairs([("x-shop", "Acme"), ("x-forwarded-for", "192.0.2.7")])
                 .unwrap(),
             end: false,

@@ -600,6 +600,7 @@ mod tests {
             authority: HeaderValue::from_static("a.test"),
             target: "/a%2Fb//c?d".parse().unwrap(),
             protocol: None,
+            arrival: None,
             fields: Fields::from_pairs([
                 ("x-bytes", &b"\xe4\xff"[..]),
                 ("x-twice", b"1"),

@@ -370,7 +370,7 @@ impl fmt::Display for Place {
 const BETWEEN: &str = ",";
 
 /// All options.
-const KEYS: [&str; 44] = [
+const KEYS: [&str; 45] = [
     "ack-within",
     "config",
     "congestion",

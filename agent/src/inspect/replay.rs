@@ -174,6 +174,7 @@ pub(super) fn prepare(
         authority: authority.map_err(|_| BadReplay::Edit("this is no host"))?,
         target,
         protocol: None,
+        arrival: None,
         fields,
         end: body.is_empty(),
     };

@@ -13,7 +13,6 @@ use adit_shared::quic::{Connection, RecvStream, SendStream, WriteError};
 use adit_shared::stall::Account;
 use adit_shared::stream::{PartError, Parts, RecvHalf, SendHalf};
 use adit_shared::webhook::Seen;
-use adit_shared::wire::arrival::VISITOR;
 use adit_shared::wire::code::Reset;
 use adit_shared::wire::fields::HeadTooLarge;
 use adit_shared::wire::frame::{self, FrameError, Part, Side};
@@ -52,7 +51,7 @@ pub(super) async fn exchange(
         Some(head) => Ok(head),
         None => timeout(HEAD, parts.next()).await,
     };
-    let mut head = match head {
+    let head = match head {
         Ok(Ok(Some(Part::Request(head)))) => head,
         Ok(Ok(_)) => {
             send.reset(Reset::Protocol);
@@ -78,10 +77,6 @@ pub(super) async fn exchange(
         return Ended::Failed;
     };
     let mut record = Record::start(agent, tunnel, &head);
-    if agent.config.inspect.is_some() {
-        // The relay was asked for it; it is for us.
-        head.fields.remove(VISITOR);
-    }
     if let Some(simulator) = &agent.simulator {
         record.fate = simulator.next();
     }

@@ -14,6 +14,7 @@ pub fn request() -> head::Request {
         authority: HeaderValue::from_static("brave-otter.relay.example.com"),
         target: "/webhooks/orders?source=shop&attempt=1".parse().unwrap(),
         protocol: None,
+        arrival: None,
         fields: fields(&[
             ("user-agent", "Hookshot/044aadd"),
             ("content-length", "1024"),

@@ -8,7 +8,6 @@ use adit_shared::hop;
 use adit_shared::http1::section::lists;
 use adit_shared::length::{BadLength, Length};
 use adit_shared::name::{Host, RequestId};
-use adit_shared::wire::arrival::VISITOR;
 use adit_shared::wire::fields::{BadField, Fields, FieldsMut, Name};
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -126,7 +125,6 @@ impl Kind {
             4 => (Self::Host, "host"),
             9 => (Self::Introduction, "forwarded"),
             10 => (Self::Own, "adit-inbox"),
-            12 if matches!(name[0], b'a' | b'A') => (Self::Own, VISITOR),
             12 => (Self::Id, "x-request-id"),
             15 if matches!(name[0], b'a' | b'A') => (Self::Own, "adit-webhook-id"),
             15 => (Self::Introduction, "x-forwarded-for"),

@@ -30,7 +30,7 @@ use adit_shared::pace::Least;
 use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
 use adit_shared::webhook::{Unverified, challenge};
-use adit_shared::wire::arrival::{Arrival, VISITOR, Version};
+use adit_shared::wire::arrival::{Arrival, Version};
 use adit_shared::wire::fields::BadField;
 use adit_shared::wire::head;
 use bytes::{Bytes, BytesMut};
@@ -293,6 +293,7 @@ impl Forward {
             target: inbound.target,
             end: inbound.end && inbound.protocol.is_none(),
             protocol: inbound.protocol,
+            arrival: None,
             fields: fields?,
         };
         if declared_length(&head.fields).is_some_and(|length| length > self.body.bytes) {
@@ -309,7 +310,6 @@ impl Forward {
             is_last: false,
             version: inbound.version,
             since: access.since(),
-            is_told: false,
         }))
     }
 
@@ -514,10 +514,11 @@ impl Forward {
         serving: &Serving,
     ) -> Result<(BytesMut, SendHalf, exchange::Response), ExchangeError> {
         let exchange: Exchange = serving.session.open().await?;
-        if serving.session.tells() || outbound.is_told {
-            outbound.tell(serving.session.tells());
-        }
         let head = &mut outbound.head;
+        head.arrival = serving.session.tells().then(|| Arrival {
+            version: outbound.version,
+            waited: outbound.since.elapsed(),
+        });
         head.tunnel = serving.tunnel;
         let mut bytes = exchange::encode(head)?;
         let (mut send, response) = exchange.split();
@@ -596,27 +597,9 @@ struct Outbound {
     /// In which version of HTTP it came, and when.
     version: Version,
     since: Instant,
-    /// Whether its head says so.
-    is_told: bool,
 }
 
 impl Outbound {
-    /// Says in the head how the request came, if the agent wants to know.
-    fn tell(&mut self, wanted: bool) {
-        self.is_told = wanted;
-        if !wanted {
-            return self.head.fields.remove(VISITOR);
-        }
-        let arrival = Arrival {
-            version: self.version,
-            waited: self.since.elapsed(),
-        };
-        // Without room for it, it is not told.
-        if let Ok(fields) = arrival.put(&self.head.fields) {
-            self.head.fields = fields;
-        }
-    }
-
     /// How many bytes of it may be here while nobody takes it.
     fn weight(&self) -> usize {
         let head = &self.head;

@@ -68,6 +68,7 @@ impl Courier {
         let letter = &copied.letter;
         let head = head::Request {
             tunnel: self.tunnel,
+            arrival: None,
             ..letter.head.clone()
         };
         let bytes = exchange::encode(&head)?;

@@ -116,6 +116,7 @@ impl Letter {
             fields: fields.take(),
             end: self.is_bodiless(),
             protocol: None,
+            arrival: None,
             ..self.head.clone()
         })
     }
@@ -207,6 +208,7 @@ mod tests {
                 authority: HeaderValue::from_static("a.example"),
                 target: "/a//b/../%2F?x=%zz&&=".parse().unwrap(),
                 protocol: None,
+                arrival: None,
                 fields,
                 end: false,
             },

@@ -75,6 +75,7 @@ fn letter(body: Bytes) -> Letter {
             authority: HeaderValue::from_static("app.localhost"),
             target: "/hooks?a=%2F".parse().unwrap(),
             protocol: None,
+            arrival: None,
             fields: Default::default(),
             end: false,
         },

@@ -1,8 +1,8 @@
-//! How a request came to the relay: a field that the relay adds for agents that asked for it (`VISITORS`).
+//! How a request came to the relay, which the relay says in its head to agents that asked for it (`VISITORS`).
 
 use std::time::Duration;
 
-use super::fields::{BadField, Fields, FieldsMut};
+use super::varint;
 
 /// How a request came to the relay.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +40,20 @@ impl Version {
         all.find(|version| version.token() == token)
     }
 
+    /// As it travels.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Http1 => 1,
+            Self::Http2 => 2,
+            Self::Http3 => 3,
+        }
+    }
+
+    pub(super) fn of_code(code: u8) -> Option<Self> {
+        let mut all = [Self::Http1, Self::Http2, Self::Http3].into_iter();
+        all.find(|version| version.code() == code)
+    }
+
     /// As people write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -51,56 +65,8 @@ impl Version {
 }
 
 impl Arrival {
-    /// Adds it to `fields`, in the place of what they say.
-    ///
-    /// # Errors
-    ///
-    /// [`BadField`] when there is no room.
-    pub fn put(self, fields: &Fields) -> Result<Fields, BadField> {
-        let mut others = fields.clone();
-        if others.get(VISITOR).is_some() {
-            others.remove(VISITOR);
-        }
-        let mut fields = FieldsMut::from(&others);
-        let text = format!("{};wait={}", self.version.token(), self.waited.as_micros());
-        fields.push(VISITOR.as_bytes(), text.as_bytes())?;
-        Ok(fields.take())
-    }
-
-    /// What `fields` say, if they do.
-    pub fn of(fields: &Fields) -> Option<Self> {
-        let text = str::from_utf8(fields.get(VISITOR)?).ok()?;
-        let (token, wait) = text.split_once(";wait=")?;
-        Some(Self {
-            version: Version::of(token)?,
-            waited: Duration::from_micros(wait.parse().ok()?),
-        })
-    }
-}
-
-/// The name of the field. No visitor can send it, and no origin sees it.
-pub const VISITOR: &str = "adit-visitor";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_put_is_read_once() {
-        let fields = Fields::from_pairs([("a", "b"), (VISITOR, "h2;wait=1")]).unwrap();
-        for version in [Version::Http1, Version::Http2, Version::Http3] {
-            let arrival = Arrival {
-                version,
-                waited: Duration::from_micros(1234),
-            };
-            let put = arrival.put(&fields).unwrap();
-            assert_eq!(Arrival::of(&put), Some(arrival));
-            assert_eq!(put.get_all(VISITOR).count(), 1);
-            assert_eq!(put.get("a"), Some(&b"b"[..]));
-        }
-        for bad in ["", "h2", "h4;wait=1", "h2;wait=", "h2;wait=-1"] {
-            let fields = Fields::from_pairs([(VISITOR, bad)]).unwrap();
-            assert_eq!(Arrival::of(&fields), None, "{bad}");
-        }
+    /// The wait in microseconds, as it travels.
+    pub(super) fn waited_us(self) -> u64 {
+        u64::try_from(self.waited.as_micros()).map_or(varint::MAX, |us| us.min(varint::MAX))
     }
 }

@@ -3,11 +3,14 @@
 //! Fields keep their order, their repeats and the exact bytes of their values. The target keeps the
 //! exact bytes that the visitor sent. Values that are read share memory with the received bytes.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 
+use super::arrival::{Arrival, Version};
 use super::fields::{Fields, MAX_HEAD};
 use super::varint::{self, Malformed};
 
@@ -26,6 +29,8 @@ pub struct Request {
     pub target: PathAndQuery,
     /// The protocol that the visitor wants to switch to (`Upgrade`, or `:protocol` of RFC 8441).
     pub protocol: Option<HeaderValue>,
+    /// How it came to the relay; only for an agent that has asked for it.
+    pub arrival: Option<Arrival>,
     /// Header fields without the hop-by-hop ones and without `Host`.
     pub fields: Fields,
     /// True when nothing follows the head.
@@ -37,7 +42,8 @@ impl Request {
     pub fn encode(&self, to: &mut BytesMut) {
         let flags = (u8::from(self.end) * END)
             | (u8::from(self.https) * HTTPS)
-            | (u8::from(self.protocol.is_some()) * PROTOCOL);
+            | (u8::from(self.protocol.is_some()) * PROTOCOL)
+            | (u8::from(self.arrival.is_some()) * ARRIVAL);
         to.put_u8(flags);
         varint::put(to, self.tunnel);
         match METHODS.iter().position(|known| *known == self.method) {
@@ -52,6 +58,10 @@ impl Request {
         if let Some(protocol) = &self.protocol {
             varint::put_bytes(to, protocol.as_bytes());
         }
+        if let Some(arrival) = &self.arrival {
+            to.put_u8(arrival.version.code());
+            varint::put(to, arrival.waited_us());
+        }
         self.fields.encode(to);
     }
 
@@ -62,7 +72,7 @@ impl Request {
     /// [`Malformed`] when it is not exactly one valid head within the limits.
     pub fn decode(mut from: Bytes) -> Result<Self, Malformed> {
         let flags = get_u8(&mut from)?;
-        if flags & !(END | HTTPS | PROTOCOL) != 0 {
+        if flags & !(END | HTTPS | PROTOCOL | ARRIVAL) != 0 {
             return Err(Malformed::Invalid("unknown flags of a request head"));
         }
         let tunnel = varint::get(&mut from)?;
@@ -87,6 +97,15 @@ impl Request {
             0 => None,
             _ => Some(get_value(&mut from)?),
         };
+        let arrival = match flags & ARRIVAL {
+            0 => None,
+            _ => {
+                let version = Version::of_code(get_u8(&mut from)?)
+                    .ok_or(Malformed::Invalid("unknown version of HTTP"))?;
+                let waited = Duration::from_micros(varint::get(&mut from)?);
+                Some(Arrival { version, waited })
+            }
+        };
         Ok(Self {
             tunnel,
             method,
@@ -94,6 +113,7 @@ impl Request {
             authority,
             target,
             protocol,
+            arrival,
             fields: Fields::decode(from)?,
             end: flags & END != 0,
         })
@@ -163,6 +183,8 @@ const END: u8 = 1;
 const HTTPS: u8 = 2;
 /// Flag: a protocol to switch to follows the target.
 const PROTOCOL: u8 = 4;
+/// Flag: how the request came follows that.
+const ARRIVAL: u8 = 8;
 
 /// Methods in the order of their codes, from 1 on.
 const METHODS: [Method; 9] = [
@@ -193,19 +215,26 @@ mod tests {
             "[a-z.]{1,30}(:[0-9]{1,5})?",
             prop_oneof![Just("*".to_owned()), "/[!$-;=?-Z_a-z~]{0,60}"],
             proptest::option::of("[a-z-]{1,12}"),
+            proptest::option::of((1..4_u8, 0..=varint::MAX)),
             fields(),
             any::<bool>(),
         )
             .prop_map(
-                |(tunnel, method, https, authority, target, protocol, fields, end)| Request {
-                    tunnel,
-                    method: method.parse().unwrap(),
-                    https,
-                    authority: authority.parse().unwrap(),
-                    target: target.parse().unwrap(),
-                    protocol: protocol.map(|p| p.parse().unwrap()),
-                    fields,
-                    end,
+                |(tunnel, method, https, authority, target, protocol, arrival, fields, end)| {
+                    Request {
+                        tunnel,
+                        method: method.parse().unwrap(),
+                        https,
+                        authority: authority.parse().unwrap(),
+                        target: target.parse().unwrap(),
+                        protocol: protocol.map(|p| p.parse().unwrap()),
+                        arrival: arrival.map(|(code, waited)| Arrival {
+                            version: Version::of_code(code).unwrap(),
+                            waited: Duration::from_micros(waited),
+                        }),
+                        fields,
+                        end,
+                    }
                 },
             )
     }
@@ -260,6 +289,7 @@ mod tests {
                 authority: HeaderValue::from_static("a"),
                 target: target.parse().unwrap(),
                 protocol: None,
+                arrival: None,
                 fields: Fields::new(),
                 end: true,
             };

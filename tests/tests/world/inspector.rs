@@ -176,9 +176,7 @@ async fn an_inspector_knows_how_a_request_came_to_the_relay() {
     let set = |config: &mut adit_agent::config::Config| config.inspect = any;
     let agent = world.agent_with("app", "echo", set).await;
     let capture = inspected(&agent, Limits::default());
-    let head = "GET / HTTP/1.1\r\nhost: app.localhost\r\nconnection: close\r\n\
-        adit-visitor: h3;wait=1\r\n\r\n";
-    let first = world.say(head.as_bytes()).await;
+    let first = world.get("app", "/").await;
     let (second, _) = world
         .h2("app.localhost")
         .await
@@ -196,14 +194,9 @@ async fn an_inspector_knows_how_a_request_came_to_the_relay() {
         let summary = Summary::of(one);
         assert_eq!(summary.version, Some(version));
         assert!(summary.phases.relay.unwrap() < 10_000.0);
-        assert_eq!(one.fields.get("adit-visitor"), None);
     }
     for answer in [first, second, third] {
         assert_eq!(answer.status, 200);
-        assert!(
-            !answer.text().contains("adit-visitor"),
-            "it is not the origin's"
-        );
     }
 }
 
@@ -212,8 +205,7 @@ async fn an_agent_that_does_not_ask_is_not_told_how_a_request_came() {
     let world = World::start().await;
     let agent = world.agent_with("app", "echo", |_| {}).await;
     let capture = inspected(&agent, Limits::default());
-    let answer = world.get("app", "/").await;
-    assert!(!answer.text().contains("adit-visitor"));
+    assert_eq!(world.get("app", "/").await.status, 200);
     let all = ended(&capture, 1).await;
     let summary = Summary::of(&all[0]);
     assert_eq!((summary.version, summary.phases.relay), (None, None));

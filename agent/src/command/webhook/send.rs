@@ -237,6 +237,7 @@ async fn ask(target: &Target, fields: Fields, body: Bytes) -> Result<Answer, Sen
         authority: target.authority.clone(),
         target: target.path.clone(),
         protocol: None,
+        arrival: None,
         fields,
         end: body.is_empty(),
     };

@@ -14,6 +14,7 @@ fn request(length: usize) -> Box<Request> {
         authority: HeaderValue::from_static("app.example"),
         target: "/".parse().unwrap(),
         protocol: None,
+        arrival: None,
         fields: Fields::from_pairs([("content-length", length.to_string())]).unwrap(),
         end: false,
     })

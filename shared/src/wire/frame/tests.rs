@@ -18,6 +18,7 @@ fn request(end: bool) -> head::Request {
         authority: HeaderValue::from_static("a.example"),
         target: "/hook?x=1".parse().unwrap(),
         protocol: None,
+        arrival: None,
         fields: fields.unwrap(),
         end,
     }

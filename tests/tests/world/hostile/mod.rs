@@ -242,6 +242,7 @@ fn request() -> BytesMut {
         authority: HeaderValue::from_static("evil.localhost"),
         target: http::uri::PathAndQuery::from_static("/"),
         protocol: None,
+        arrival: None,
         fields: Fields::new(),
         end: true,
     };

@@ -11,6 +11,7 @@ fn request(end: bool, fields: &[(&'static str, &str)]) -> head::Request {
         authority: HeaderValue::from_static("app.example:8080"),
         target: "/a/../b?c=%20".parse().unwrap(),
         protocol: None,
+        arrival: None,
         fields: Fields::from_pairs(fields.iter().copied()).unwrap(),
         end,
     }
