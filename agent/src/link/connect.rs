@@ -55,7 +55,11 @@ fn request(proxy: &Proxy, host: &str, port: u16) -> String {
 }
 
 /// The status of a whole answer; nothing until it is whole.
-fn status(answer: &[u8]) -> Result<Option<u16>, ConnectError> {
+///
+/// # Errors
+///
+/// [`ConnectError::Nonsense`].
+pub fn status(answer: &[u8]) -> Result<Option<u16>, ConnectError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     match response.parse(answer) {
@@ -74,7 +78,7 @@ fn status(answer: &[u8]) -> Result<Option<u16>, ConnectError> {
 
 /// Why a proxy does not connect us.
 #[derive(Debug, Error)]
-pub(super) enum ConnectError {
+pub enum ConnectError {
     /// It cannot be reached.
     #[error("cannot use the proxy {0}: {1}")]
     Tcp(String, #[source] io::Error),

@@ -3,7 +3,7 @@
 
 mod carry;
 mod clocks;
-mod connect;
+pub mod connect;
 mod dial;
 mod hook;
 mod news;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// `text` with everything escaped that a terminal would obey instead of show, or that would make
 /// it show something else; and cut to `limit` characters.
-pub(crate) fn escape(text: &str, limit: usize) -> Cow<'_, str> {
+pub fn escape(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() <= limit && text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Cow::Borrowed(text);
     }

@@ -10,15 +10,25 @@ use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::AcmeError;
 
 /// A certificate with its key.
-pub(super) struct Certificate {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
-    pub(super) since: SystemTime,
-    pub(super) until: SystemTime,
+#[derive(Debug)]
+pub struct Certificate {
+    /// It, and those that lead to a root.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key.
+    pub key: PrivateKeyDer<'static>,
+    /// From when on it is valid.
+    pub since: SystemTime,
+    /// Until when.
+    pub until: SystemTime,
 }
 
 impl Certificate {
-    pub(super) fn read(chain: &str, key: Vec<u8>) -> Result<Self, AcmeError> {
+    /// Reads the chain that an authority issued, as PEM, for a key as PKCS #8.
+    ///
+    /// # Errors
+    ///
+    /// [`AcmeError::Nonsense`] when it holds no certificate, or none that says how long it is valid.
+    pub fn read(chain: &str, key: Vec<u8>) -> Result<Self, AcmeError> {
         let nonsense = AcmeError::Nonsense;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
         let chain = chain.map_err(|_| nonsense("a chain that is no PEM"))?;

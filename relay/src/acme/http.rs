@@ -10,9 +10,10 @@ pub use adit_shared::https::HttpError;
 use adit_shared::quic::tls::{TlsError, Trust};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
+use serde_json::Value;
 
 /// Asks servers over HTTPS. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -82,14 +83,39 @@ impl HttpClient for Client {
             let body = body.collect().await;
             let body = body.map_err(|never| -> instant_acme::Error { match never {} })?;
             let request = Request::from_parts(head, body.to_bytes());
-            let response = client.send(request).await.map_err(|e| other(e.into()))?;
+            let response = client.send(request).await.and_then(checked);
+            let response = response.map_err(|error| other(error.into()))?;
             Ok(BytesResponse::from(response.map(Full::new)))
         })
     }
 }
 
-/// Seconds, or a date.
-fn wait(value: &HeaderValue) -> Option<Duration> {
+/// Takes out of an authority's answer what the library would panic over, and with it the task that keeps
+/// certificates: a number of seconds that time does not have, and a directory that names no URL for its first
+/// request.
+///
+/// # Errors
+///
+/// [`HttpError::Url`].
+pub fn checked(mut response: Response<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    let told = response.headers().get(RETRY_AFTER);
+    let seconds = told.and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if seconds.is_some_and(|seconds| seconds > LONGEST.as_secs()) {
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, LONGEST.as_secs().into());
+    }
+    let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    // As the library takes them, fields may have no names.
+    let place = answer.get("newNonce").or_else(|| answer.get(0));
+    match place.and_then(Value::as_str) {
+        Some(place) if place.parse::<Uri>().is_err() => Err(HttpError::Url(place.to_owned())),
+        _ => Ok(response),
+    }
+}
+
+/// How long `Retry-After` says to wait: seconds, or a date (RFC 9110 section 10.2.3). Nothing when it is neither,
+/// or past.
+pub fn wait(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -118,5 +144,35 @@ mod tests {
         let past = HeaderValue::from_static("Fri, 31 Dec 1999 23:59:59 GMT");
         assert_eq!(wait(&past), None);
         assert_eq!(wait(&HeaderValue::from_static("soon")), None);
+    }
+
+    #[test]
+    fn no_answer_lets_the_library_panic() {
+        let answer = |after: &str, body: &str| {
+            let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+            let after = after.parse().unwrap();
+            response.headers_mut().insert(RETRY_AFTER, after);
+            checked(response)
+        };
+        let after = |text| answer(text, "{}").unwrap().headers()[RETRY_AFTER].clone();
+        assert_eq!(after("18446744073709551615"), "604800");
+        for kept in ["120", "604800", "Fri, 31 Dec 1999 23:59:59 GMT", "soon"] {
+            assert_eq!(after(kept), kept);
+        }
+        for bad in [
+            r#"{"newNonce": "a b"}"#,
+            r#"{"newNonce": ""}"#,
+            r#"["%", "", ""]"#,
+        ] {
+            assert!(matches!(answer("1", bad), Err(HttpError::Url(_))), "{bad}");
+        }
+        for good in [
+            "",
+            "[]",
+            r#"{"newNonce": "https://ca.example/nonce"}"#,
+            "no JSON",
+        ] {
+            assert_eq!(answer("1", good).unwrap().body(), good);
+        }
     }
 }

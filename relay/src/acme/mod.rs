@@ -5,11 +5,11 @@
 //! is ordered and when. No order is ever made because of a handshake.
 
 mod account;
-mod certificate;
+pub mod certificate;
 mod challenge;
-mod dns;
+pub mod dns;
 mod error;
-mod http;
+pub mod http;
 mod keeper;
 mod lead;
 mod order;

@@ -22,7 +22,7 @@ pub mod http1;
 pub mod http2;
 pub mod http3;
 pub mod neighbours;
-mod notice;
+pub mod notice;
 pub mod proxied;
 pub mod redirect;
 pub mod serve;

@@ -13,7 +13,7 @@ use super::answer::{escape, now};
 use crate::forward::notice::{PATH, Step};
 
 /// The step as a response.
-pub(super) fn response(step: &Step, id: &RequestId) -> (head::Response, Bytes) {
+pub fn response(step: &Step, id: &RequestId) -> (head::Response, Bytes) {
     let (status, body, own) = match step {
         Step::Shown {
             host,

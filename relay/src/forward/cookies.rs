@@ -10,7 +10,7 @@ use super::notice;
 /// the relay's `domain` as well, or for what is above it (RFC 6265 section 5.3). They stay cookies of the
 /// host, so an origin that sets its domain by habit goes on to work. What only the relay may set is
 /// removed.
-pub(super) fn confine(fields: &mut Fields, host: &Host, domain: &Host) {
+pub fn confine(fields: &mut Fields, host: &Host, domain: &Host) {
     if host.label_under(domain).is_none() {
         return;
     }

@@ -180,7 +180,7 @@ pub(super) fn strict<'a>(
 /// # Errors
 ///
 /// [`BadField`].
-pub(super) fn outbound<'a>(
+pub fn outbound<'a>(
     sent: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
     options: &hop::Options<'_>,
     introduction: &Introduction,
@@ -244,11 +244,11 @@ fn whole_cookie<'a>(
 
 /// What is known of a response whose fields were settled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Settled {
+pub struct Settled {
     /// The length that it declares.
-    pub(super) length: Option<u64>,
+    pub length: Option<u64>,
     /// Whether it sets cookies.
-    pub(super) sets_cookies: bool,
+    pub sets_cookies: bool,
 }
 
 /// Removes of a request's trailers what is for this hop only, and what comes too late behind a body: whose it
@@ -274,7 +274,7 @@ pub(super) fn trim(trailers: &mut HeaderMap) {
 ///
 /// [`BadLength`] when it declares several lengths, or what is none: two readers of it must not see two
 /// different ends (RFC 9112 section 6.3).
-pub(super) fn settle(fields: &mut Fields) -> Result<Settled, BadLength> {
+pub fn settle(fields: &mut Fields) -> Result<Settled, BadLength> {
     let (mut length, mut bad, mut sets_cookies) = (Length::default(), Ok(()), false);
     fields.retain(|name, value| {
         if name == CONTENT_LENGTH.as_str().as_bytes() {

@@ -8,7 +8,7 @@ use http::header::HeaderValue;
 /// What is said of a visitor who asked for one authority. It is the same for all requests of nearly any
 /// connection, so it is put into words once.
 #[derive(Clone, Debug)]
-pub(super) struct Introduction {
+pub struct Introduction {
     address: String,
     element: String,
     proto: &'static str,
@@ -19,7 +19,7 @@ pub(super) struct Introduction {
 
 impl Introduction {
     /// Of a visitor at `ip` who asked for `authority`, over TLS or not.
-    pub(super) fn new(ip: IpAddr, https: bool, authority: &HeaderValue) -> Self {
+    pub fn new(ip: IpAddr, https: bool, authority: &HeaderValue) -> Self {
         let ip = ip.to_canonical();
         let proto = if https { "https" } else { "http" };
         let address = match ip {

@@ -5,10 +5,10 @@
 mod again;
 pub mod allowance;
 pub mod body;
-mod cookies;
+pub mod cookies;
 pub mod headers;
 mod inbox;
-mod introduction;
+pub mod introduction;
 mod kept;
 pub mod notice;
 mod paced;

@@ -44,13 +44,15 @@ pub enum Step {
 
 /// A request as far as it matters here.
 #[derive(Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) method: &'a Method,
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a Method,
     /// Path and query.
-    pub(super) target: &'a str,
+    pub target: &'a str,
     /// The host with its port, if it has one.
-    pub(super) authority: &'a str,
-    pub(super) host: &'a Host,
+    pub authority: &'a str,
+    /// The host alone.
+    pub host: &'a Host,
 }
 
 impl Notice {
@@ -61,7 +63,7 @@ impl Notice {
     }
 
     /// What the visitor is told first, if anything.
-    pub(super) fn stop<'f>(
+    pub fn stop<'f>(
         &self,
         asked: &Asked<'_>,
         fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,

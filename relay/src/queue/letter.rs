@@ -52,7 +52,7 @@ impl Letter {
     /// # Errors
     ///
     /// [`HeadTooLarge`] for trailers that could not be sent on.
-    pub(super) fn encode(&self) -> Result<BytesMut, HeadTooLarge> {
+    pub fn encode(&self) -> Result<BytesMut, HeadTooLarge> {
         let mut head = BytesMut::with_capacity(ROOM);
         self.head.encode(&mut head);
         let trailers = Fields::try_from(&self.trailers)?;

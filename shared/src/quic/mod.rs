@@ -9,7 +9,7 @@ mod gate;
 pub mod keys;
 pub mod route;
 mod socket;
-mod steer;
+pub mod steer;
 pub mod tls;
 pub mod tuning;
 mod visitor;

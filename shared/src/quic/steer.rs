@@ -37,7 +37,7 @@ impl Place {
 
 /// Which of `of` places the datagram is for, if it says so: one of a connection that exists does. One
 /// that begins a connection (an Initial or 0-RTT packet, RFC 9000 section 17.2) may go anywhere.
-pub(super) fn shard(datagram: &[u8], of: u16) -> Option<u16> {
+pub fn shard(datagram: &[u8], of: u16) -> Option<u16> {
     let id = match datagram {
         [first, ..] if first & 0x80 == 0 => datagram.get(1..3)?,
         [first, ..] if first & 0x20 != 0 => datagram.get(6..8)?,

@@ -11,38 +11,72 @@ use adit_tests::program::repository;
 
 #[path = "../../../shared/fuzz/checks/accept.rs"]
 mod accept;
+#[path = "../../../shared/fuzz/checks/acme.rs"]
+mod acme;
 #[path = "../../../shared/fuzz/checks/authority.rs"]
 mod authority;
 #[path = "../../../shared/fuzz/checks/carrier.rs"]
 mod carrier;
+#[path = "../../../shared/fuzz/checks/certificate.rs"]
+mod certificate;
+#[path = "../../../shared/fuzz/checks/challenge.rs"]
+mod challenge;
+#[path = "../../../shared/fuzz/checks/connect.rs"]
+mod connect;
 #[path = "../../../shared/fuzz/checks/control.rs"]
 mod control;
+#[path = "../../../shared/fuzz/checks/cookies.rs"]
+mod cookies;
 #[path = "../../../shared/fuzz/checks/datagram.rs"]
 mod datagram;
+#[path = "../../../shared/fuzz/checks/dns.rs"]
+mod dns;
+#[path = "../../../shared/fuzz/checks/escape.rs"]
+mod escape;
+#[path = "../../../shared/fuzz/checks/events.rs"]
+mod events;
 #[path = "../../../shared/fuzz/checks/fields.rs"]
 mod fields;
+#[path = "../../../shared/fuzz/checks/filter.rs"]
+mod filter;
+#[path = "../../../shared/fuzz/checks/forwarded.rs"]
+mod forwarded;
 #[path = "../../../shared/fuzz/checks/frames.rs"]
 mod frames;
+#[path = "../../../shared/fuzz/checks/guard.rs"]
+mod guard;
+#[path = "../../../shared/fuzz/checks/har.rs"]
+mod har;
 #[path = "../../../shared/fuzz/checks/host.rs"]
 mod host;
 #[path = "../../../shared/fuzz/checks/http2.rs"]
 mod http2;
 #[path = "../../../shared/fuzz/checks/http3.rs"]
 mod http3;
+#[path = "../../../shared/fuzz/checks/letter.rs"]
+mod letter;
 #[path = "../../../shared/fuzz/checks/name.rs"]
 mod name;
+#[path = "../../../shared/fuzz/checks/notice.rs"]
+mod notice;
 #[path = "../../../shared/fuzz/checks/options.rs"]
 mod options;
 #[path = "../../../shared/fuzz/checks/origin_response.rs"]
 mod origin_response;
+#[path = "../../../shared/fuzz/checks/paths.rs"]
+mod paths;
 #[path = "../../../shared/fuzz/checks/pin.rs"]
 mod pin;
+#[path = "../../../shared/fuzz/checks/portal.rs"]
+mod portal;
 #[path = "../../../shared/fuzz/checks/proxy_header.rs"]
 mod proxy_header;
 #[path = "../../../shared/fuzz/checks/request_head.rs"]
 mod request_head;
 #[path = "../../../shared/fuzz/checks/response_head.rs"]
 mod response_head;
+#[path = "../../../shared/fuzz/checks/settle.rs"]
+mod settle;
 #[path = "../../../shared/fuzz/checks/sniff.rs"]
 mod sniff;
 #[path = "../../../shared/fuzz/checks/token.rs"]
@@ -53,32 +87,52 @@ mod varint;
 mod visitor_request;
 #[path = "../../../shared/fuzz/checks/webhook.rs"]
 mod webhook;
+#[path = "../../../shared/fuzz/checks/websocket.rs"]
+mod websocket;
 
 type Check = fn(&[u8]);
 
 const TARGETS: &[(&str, Check)] = &[
     ("accept", accept::check),
+    ("acme", acme::check),
     ("authority", authority::check),
     ("carrier", carrier::check),
+    ("certificate", certificate::check),
+    ("challenge", challenge::check),
+    ("connect", connect::check),
     ("control", control::check),
+    ("cookies", cookies::check),
     ("datagram", datagram::check),
+    ("dns", dns::check),
+    ("escape", escape::check),
+    ("events", events::check),
     ("fields", fields::check),
+    ("filter", filter::check),
+    ("forwarded", forwarded::check),
     ("frames", frames::check),
+    ("guard", guard::check),
+    ("har", har::check),
     ("host", host::check),
     ("http2", http2::check),
     ("http3", http3::check),
+    ("letter", letter::check),
     ("name", name::check),
+    ("notice", notice::check),
     ("options", options::check),
     ("origin_response", origin_response::check),
+    ("paths", paths::check),
     ("pin", pin::check),
+    ("portal", portal::check),
     ("proxy_header", proxy_header::check),
     ("request_head", request_head::check),
     ("response_head", response_head::check),
+    ("settle", settle::check),
     ("sniff", sniff::check),
     ("token", token::check),
     ("varint", varint::check),
     ("visitor_request", visitor_request::check),
     ("webhook", webhook::check),
+    ("websocket", websocket::check),
 ];
 
 fn fuzz() -> PathBuf {

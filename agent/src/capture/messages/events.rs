@@ -16,7 +16,7 @@ pub struct Scanner {
 
 impl Scanner {
     /// Looks at the next bytes, and tells each event that ends in them.
-    pub(crate) fn scan(&mut self, bytes: &[u8], mut tell: impl FnMut(Message)) {
+    pub fn scan(&mut self, bytes: &[u8], mut tell: impl FnMut(Message)) {
         for &byte in bytes {
             match byte {
                 b'\n' if self.at_line || self.size == 0 => {

@@ -29,7 +29,8 @@ struct Frame {
 }
 
 impl Scanner {
-    pub(crate) fn new(side: Side) -> Self {
+    /// For what `side` sends.
+    pub fn new(side: Side) -> Self {
         Self {
             side,
             header: Vec::new(),
@@ -40,7 +41,7 @@ impl Scanner {
     }
 
     /// Looks at the next bytes, and tells each message that ends in them.
-    pub(crate) fn scan(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Message)) {
+    pub fn scan(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Message)) {
         while !bytes.is_empty() && !self.is_lost {
             let Some(frame) = &mut self.frame else {
                 self.header.push(bytes[0]);

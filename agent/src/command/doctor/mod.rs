@@ -7,7 +7,7 @@
 mod keeping;
 mod origin;
 mod proxy;
-mod relay;
+pub mod relay;
 
 use std::env;
 use std::ffi::OsString;

@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A name as messages have it: labels after their lengths, in lower case, never compressed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::acme) struct Name(Vec<u8>);
+pub struct Name(Vec<u8>);
 
 impl Name {
     /// Nothing when it is no name that DNS could have. A dot at the end changes nothing.
-    pub(in crate::acme) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = Vec::new();
         for label in text.strip_suffix('.').unwrap_or(text).split('.') {
             let length = u8::try_from(label.len()).ok()?;
@@ -37,13 +37,15 @@ impl Name {
 
 /// What addresses are asked for.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::acme) enum Family {
+pub enum Family {
+    /// IPv4 (`A`).
     V4 = 1,
+    /// IPv6 (`AAAA`).
     V6 = 28,
 }
 
 /// A question for the addresses of a name, for a server that asks others where it has to.
-pub(in crate::acme) fn question(id: u16, name: &Name, family: Family) -> Vec<u8> {
+pub fn question(id: u16, name: &Name, family: Family) -> Vec<u8> {
     let mut message = header(id, RECURSE, [1, 0, 0, 0]);
     message.extend(name.bytes());
     put(&mut message, family as u16);
@@ -87,10 +89,11 @@ pub(super) fn update(
 
 /// What a server answered.
 #[derive(Debug)]
-pub(in crate::acme) struct Answer<'a> {
-    pub(in crate::acme) id: u16,
+pub struct Answer<'a> {
+    /// That of the question that it answers.
+    pub id: u16,
     /// 0 for success (RFC 1035 section 4.1.1, RFC 2136 section 2.2).
-    pub(in crate::acme) code: u8,
+    pub code: u8,
     answers: Vec<Entry<'a>>,
     /// The very last record of all, and where it begins.
     pub(super) last: Option<(usize, Entry<'a>)>,
@@ -105,7 +108,7 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Answer<'a> {
     /// Nothing when it is not an answer, or is cut off.
-    pub(in crate::acme) fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let flags = number(bytes, 2)?;
         if flags & RESPONSE == 0 {
             return None;
@@ -142,7 +145,7 @@ impl<'a> Answer<'a> {
     }
 
     /// The addresses in it, of the name that was asked for or of one that it is an alias of.
-    pub(in crate::acme) fn addresses(&self) -> Vec<IpAddr> {
+    pub fn addresses(&self) -> Vec<IpAddr> {
         let address = |entry: &Entry<'_>| {
             if entry.kind == Family::V4 as u16 {
                 let bytes: [u8; 4] = entry.data.try_into().ok()?;
@@ -159,7 +162,7 @@ impl<'a> Answer<'a> {
 }
 
 /// What a code of an answer is called.
-pub(in crate::acme) fn called(code: u16) -> &'static str {
+pub fn called(code: u16) -> &'static str {
     match code {
         1 => "FORMERR",
         2 => "SERVFAIL",

@@ -3,9 +3,9 @@
 
 mod cloudflare;
 mod hook;
-pub(super) mod message;
+pub mod message;
 pub(super) mod server;
-mod tsig;
+pub mod tsig;
 mod update;
 
 use std::path::PathBuf;

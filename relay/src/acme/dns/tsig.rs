@@ -8,25 +8,31 @@ use super::message::{ADDITIONAL, Answer, Name, after_name, called, number, put};
 /// How a message is signed (RFC 8945 section 6).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Algorithm {
+pub enum Algorithm {
+    /// `hmac-sha256`.
     #[default]
     HmacSha256,
+    /// `hmac-sha384`.
     HmacSha384,
+    /// `hmac-sha512`.
     HmacSha512,
 }
 
 /// A key, by the name that the server knows it by.
-pub(super) struct Key {
+#[derive(Debug)]
+pub struct Key {
     name: Name,
     algorithm: &'static [u8],
     secret: hmac::Key,
 }
 
 /// What a message was signed with, which its answer is signed over.
-pub(super) struct Signature(hmac::Tag);
+#[derive(Debug)]
+pub struct Signature(hmac::Tag);
 
 impl Key {
-    pub(super) fn new(name: Name, algorithm: Algorithm, secret: &[u8]) -> Self {
+    /// A key that both sides call `name`.
+    pub fn new(name: Name, algorithm: Algorithm, secret: &[u8]) -> Self {
         let (called, algorithm) = match algorithm {
             Algorithm::HmacSha256 => (&b"\x0bhmac-sha256\0"[..], hmac::HMAC_SHA256),
             Algorithm::HmacSha384 => (&b"\x0bhmac-sha384\0"[..], hmac::HMAC_SHA384),
@@ -40,7 +46,7 @@ impl Key {
     }
 
     /// Signs a message that has no additional records, at `now` seconds since 1970.
-    pub(super) fn sign(&self, message: &mut Vec<u8>, now: u64) -> Signature {
+    pub fn sign(&self, message: &mut Vec<u8>, now: u64) -> Signature {
         let signed = [&message[..], &self.variables(now, FUDGE, 0, &[])].concat();
         let tag = hmac::sign(&self.secret, &signed);
         let id = [message[0], message[1]];
@@ -66,12 +72,7 @@ impl Key {
     /// # Errors
     ///
     /// Why not.
-    pub(super) fn verify(
-        &self,
-        bytes: &[u8],
-        request: &Signature,
-        now: u64,
-    ) -> Result<(), &'static str> {
+    pub fn verify(&self, bytes: &[u8], request: &Signature, now: u64) -> Result<(), &'static str> {
         let answer = Answer::read(bytes).ok_or("it cannot be read")?;
         let (at, data) = match answer.last {
             Some((at, entry)) if entry.kind == TSIG => (at, entry.data),

@@ -5,6 +5,7 @@
 
 mod carrier;
 mod clock;
+pub mod head;
 mod nat;
 mod path;
 mod portal;

@@ -8,7 +8,8 @@ use http::Uri;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::tcp::{self, Head, Reached};
+use super::head::{Head, head};
+use super::tcp::Reached;
 
 /// What the relay's host answers where everybody asks without TLS; none when it does not. Only where
 /// HTTPS is at its usual port: elsewhere nobody knows where HTTP is.
@@ -16,7 +17,7 @@ pub(super) async fn redirects(addresses: &[SocketAddr], host: &str) -> Option<He
     let address = addresses.iter().find(|address| address.port() == 443)?;
     let asked = async {
         let mut stream = TcpStream::connect((address.ip(), 80)).await.ok()?;
-        tcp::head(&mut stream, host).await
+        head(&mut stream, host).await
     };
     let head = timeout(PATIENCE, asked).await.ok().flatten()?;
     leads_elsewhere(&head, host).then_some(head)

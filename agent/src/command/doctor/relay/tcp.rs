@@ -5,15 +5,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::checkup::{Row, chain};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::TCP as NAME;
+use super::head::{Head, head};
 use super::trust::{Shown, Witness};
 use crate::ui::brief;
 
@@ -173,72 +171,6 @@ impl Reached {
     }
 }
 
-/// What is looked at of an HTTP response.
-#[derive(Clone, Debug)]
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) location: Option<String>,
-    pub(super) date: Option<SystemTime>,
-}
-
-/// Asks for the head of the first page; none when what comes back is not HTTP.
-pub(super) async fn head(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    host: &str,
-) -> Option<Head> {
-    let request = format!(
-        "HEAD / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: adit-doctor\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut bytes = vec![0; MAX_HEAD];
-    let mut len = 0;
-    loop {
-        match stream.read(&mut bytes[len..]).await.ok()? {
-            0 => return None,
-            more => len += more,
-        }
-        let mut fields = [httparse::EMPTY_HEADER; 100];
-        let mut response = httparse::Response::new(&mut fields);
-        if response.parse(&bytes[..len]).ok()?.is_partial() {
-            continue;
-        }
-        let field = |name: &str| {
-            let field = response
-                .headers
-                .iter()
-                .find(|field| field.name.eq_ignore_ascii_case(name))?;
-            str::from_utf8(field.value).ok()
-        };
-        return Some(Head {
-            status: response.code?,
-            location: field("location").map(str::to_owned),
-            date: field("date").and_then(date),
-        });
-    }
-}
-
-/// A date as all servers write it today (RFC 9110 section 5.6.7).
-fn date(text: &str) -> Option<SystemTime> {
-    let time = DateTime::strptime("%a, %d %b %Y %H:%M:%S GMT", text).ok()?;
-    TimeZone::UTC.to_timestamp(time).ok().map(SystemTime::from)
-}
-
 const CONNECT: Duration = Duration::from_millis(2500);
 const TLS: Duration = Duration::from_millis(1500);
 const ANSWER: Duration = Duration::from_millis(1500);
-/// Bytes of a response head.
-const MAX_HEAD: usize = 16 << 10;
-
-#[cfg(test)]
-mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-
-    #[test]
-    fn a_date_is_read() {
-        let expected = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(expected));
-        assert_eq!(date("yesterday"), None);
-    }
-}
