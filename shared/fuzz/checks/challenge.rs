@@ -3,8 +3,8 @@
 //!
 //! The first byte of the input says the method, and how long the query is that follows; the rest is a body.
 
-use adit_shared::webhook::judge::signer;
 use adit_shared::webhook::challenge::answer;
+use adit_shared::webhook::judge::signer;
 use adit_shared::webhook::table::PROVIDERS;
 use adit_shared::webhook::{Message, Secret};
 use adit_shared::wire::fields::Fields;
