@@ -57,7 +57,7 @@ impl<'a> Cookie<'a> {
         let mut parts = value.split(|byte| *byte == b';');
         let pair = trim(parts.next().unwrap_or_default());
         // The last one counts (section 5.3).
-        let domain = parts.filter_map(|part| {
+        let mut domain = parts.filter_map(|part| {
             let equals = part.iter().position(|byte| *byte == b'=')?;
             let name = trim(&part[..equals]);
             name.eq_ignore_ascii_case(b"domain")
@@ -66,7 +66,7 @@ impl<'a> Cookie<'a> {
         Self {
             value,
             pair,
-            domain: domain.last(),
+            domain: domain.next_back(),
         }
     }
 
