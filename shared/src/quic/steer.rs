@@ -9,7 +9,7 @@
 //! socket's place in the order in which they were bound. A peer that begins chooses its first id at
 //! random and lands anywhere; the id that it is given there has the place in it, and every later
 //! packet leads back. The kernel is trusted with nothing else: a packet that comes to the wrong
-//! socket all the same is dropped there without an answer, see [`ConnectionIds::validate`].
+//! socket all the same is dropped there without an answer, see `ConnectionIds::validate`.
 
 use std::io;
 use std::net::UdpSocket;
