@@ -1,5 +1,6 @@
 //! What is asked of an authority or a DNS provider, which may ask to be left alone for a while.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Asks servers over HTTPS. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -104,12 +105,53 @@ pub fn checked(mut response: Response<Bytes>) -> Result<Response<Bytes>, HttpErr
         let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, LONGEST.as_secs().into());
     }
-    let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    // As the library takes them, fields may have no names.
-    let place = answer.get("newNonce").or_else(|| answer.get(0));
-    match place.and_then(Value::as_str) {
-        Some(place) if place.parse::<Uri>().is_err() => Err(HttpError::Url(place.to_owned())),
-        _ => Ok(response),
+    // What is no directory to us is none to the library, which looks closer.
+    if let Ok(Directory { new_nonce }) = serde_json::from_slice(response.body()) {
+        match new_nonce {
+            Some(place) if place.parse::<Uri>().is_err() => return Err(HttpError::Url(place)),
+            _ => {}
+        }
+    }
+    Ok(response)
+}
+
+/// An authority's directory (RFC 8555 section 7.1.1), read as the library reads it: the fields may have no names, and what
+/// stands in the others need not even be text.
+struct Directory {
+    new_nonce: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Directory {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Directory;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a directory")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Directory, A::Error> {
+        let mut new_nonce = None;
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "newNonce" {
+                new_nonce = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(Directory { new_nonce })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Directory, A::Error> {
+        let new_nonce = seq.next_element()?;
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Directory { new_nonce })
     }
 }
 
@@ -166,6 +208,11 @@ mod tests {
         ] {
             assert!(matches!(answer("1", bad), Err(HttpError::Url(_))), "{bad}");
         }
+        // What stands elsewhere need not be text.
+        let mut body = br#"{"newNonce": "a b", "other": "#.to_vec();
+        body.extend([b'"', 0x82, b'"', b'}']);
+        let answer_of = |body: Vec<u8>| checked(Response::new(body.into()));
+        assert!(answer_of(body).is_err());
         for good in [
             "",
             "[]",
