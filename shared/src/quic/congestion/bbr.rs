@@ -230,7 +230,7 @@ impl Bbr {
     /// come in pairs or in bursts, where the path is to stay full.
     fn target(&self) -> f64 {
         let pipe = self.pipe();
-        let late = self.rate() * GRAIN.as_secs_f64() + pipe / 32.0 + 3.0 * self.mtu as f64;
+        let late = self.rate() * GRAIN.as_secs_f64() + 3.0 * self.mtu as f64;
         let room = self.bursts.most().min(pipe).max(late);
         match self.phase {
             Phase::Startup => STARTUP_GAIN * pipe + room,

@@ -102,10 +102,9 @@ impl Shortest {
             self.recent_at = now;
         } else if self
             .recent
-            .is_some_and(|recent| rtt <= recent + recent / 16 + GRAIN)
+            .is_some_and(|recent| rtt <= recent + recent / 32 + GRAIN)
         {
-            // Clocks and timers are not exact: this is as short as it gets. To find out better, half of what the
-            // path takes would not be sent for a while, which is more than a sixteenth in flight is worth.
+            // Clocks and timers are not exact: this is as short as it gets.
             self.recent_at = now;
         }
         if let Some(recent) = self.recent
