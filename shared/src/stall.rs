@@ -5,8 +5,7 @@
 //! holds nothing: an idle event stream is never counted. What has been held up for [`GRACE`] is
 //! added up, per [`Account`] (one connection) and over all of them; above either budget the
 //! exchange that has been held up longest is cut, until the sum is within the budget again. So the
-//! bound is the budget and what came to a halt within the last `GRACE` and [`TICK`]; and of one account it is
-//! half as much again: above that nobody has a moment.
+//! bound is the budget and what came to a halt within the last `GRACE` and [`TICK`].
 //!
 //! Nothing here happens per piece of data but one store to memory of the exchange's own; the sums
 //! are made by [`Stalls::sweep`], a few times a second.
@@ -61,11 +60,8 @@ impl Stalls {
 
     /// An account for a connection whose streams hold `window` bytes each at most.
     pub fn account(&self, window: u32) -> Arc<Account> {
-        let few = FEW.saturating_mul(window.into());
-        let each = self.0.budget.each;
         let account = Arc::new(Account {
             window,
-            most: each.saturating_add((each / 2).max(few)),
             watched: Mutex::default(),
         });
         lock(&self.0.accounts).push(Arc::downgrade(&account));
@@ -134,8 +130,6 @@ fn cut_longest(stalls: &mut Vec<Stall>, mut sum: u64, budget: u64, over: Over) -
 #[derive(Debug)]
 pub struct Account {
     window: u32,
-    /// Bytes above which nobody is waited for.
-    most: u64,
     watched: Mutex<Watched>,
 }
 
@@ -218,15 +212,10 @@ impl Account {
         watched.next += 1;
         let watch = Watch {
             cell: cell.clone(),
-            state: cost,
+            state: 0,
             since: Instant::now(),
         };
         watched.exchanges.insert(id, watch);
-        let may_hold = watched.exchanges.len() as u64 * u64::from(self.window);
-        drop(watched);
-        if may_hold > self.most {
-            self.press();
-        }
         Some(Reader {
             account: self.clone(),
             id,
@@ -245,20 +234,8 @@ impl Account {
         }
     }
 
-    /// Cuts what is held up for longest, however short that is, until the rest is far above the budget no
-    /// more: whoever asks faster than a sweep comes must not have more than that either.
-    fn press(&self) {
-        let mut held = self.held_up_for(Duration::ZERO, Instant::now());
-        let sum = held.iter().map(|stall| stall.bytes).sum();
-        cut_longest(&mut held, sum, self.most, Over::Account);
-    }
-
     /// What has been held up for a while.
     fn held_up(&self, now: Instant) -> Vec<Stall> {
-        self.held_up_for(GRACE, now)
-    }
-
-    fn held_up_for(&self, grace: Duration, now: Instant) -> Vec<Stall> {
         let mut stalls = Vec::new();
         for watch in lock(&self.watched).exchanges.values_mut() {
             let state = watch.cell.state.load(Ordering::Relaxed);
@@ -267,7 +244,7 @@ impl Account {
             }
             let bytes = state & HELD;
             let is_over = watch.cell.over.get().is_some();
-            if bytes > 0 && !is_over && now.duration_since(watch.since) >= grace {
+            if bytes > 0 && !is_over && now.duration_since(watch.since) >= GRACE {
                 stalls.push(Stall {
                     since: watch.since,
                     bytes,
@@ -350,9 +327,6 @@ pub const TICK: Duration = Duration::from_millis(250);
 
 /// A body that holds no more than this is not worth the watching: its connection costs more.
 const SMALL: u64 = 16 << 10;
-
-/// Windows that an account may hold for a moment above a small budget.
-const FEW: u64 = 8;
 
 const HELD: u64 = u32::MAX as u64;
 

@@ -115,21 +115,3 @@ fn the_budget_of_all_is_kept_over_accounts() {
     drop((first, old));
     assert_eq!(sweep(&stalls, &mut now, 2).held, 2 * MIB);
 }
-
-/// The sweep lets everybody have a moment. What comes faster than that has no more room for it.
-#[test]
-fn far_above_the_budget_nobody_has_a_moment() {
-    let stalls = stalls(32 * MIB, 99 * MIB);
-    let account = stalls.account(1 << 20);
-    let mut all: Vec<_> = (0..48).map(|_| exchange(&account, None)).collect();
-    let cut = |all: &[Exchange]| all.iter().filter(|one| one.cut.is_aborted()).count();
-    assert_eq!(cut(&all), 0);
-    // One goes on, and one has nothing to read.
-    all[0].reader.took(None);
-    all[1].reader.took(None);
-    all[1].reader.waits();
-    all.extend((0..9).map(|_| exchange(&account, None)));
-    assert_eq!(cut(&all), 8);
-    assert_eq!(cut(&all[2..10]), 8);
-    assert_eq!(all[2].reader.is_over(), Some(Over::Account));
-}
