@@ -115,3 +115,21 @@ fn the_budget_of_all_is_kept_over_accounts() {
     drop((first, old));
     assert_eq!(sweep(&stalls, &mut now, 2).held, 2 * MIB);
 }
+
+/// Visitors slower than their agent hold a window each, for as long as they go on. However many there are, none of
+/// them has stopped.
+#[test]
+fn readers_that_go_on_are_never_cut_however_much_they_hold_together() {
+    let (stalls, mut now) = (stalls(8 * MIB, 8 * MIB), Instant::now());
+    let account = stalls.account(6 << 20);
+    let mut all = Vec::new();
+    for _ in 0..64 {
+        all.push(exchange(&account, None));
+        for one in &mut all {
+            one.reader.took(None);
+        }
+        now += TICK;
+        stalls.sweep(now);
+    }
+    assert!(all.iter().all(|one| !one.cut.is_aborted()));
+}
