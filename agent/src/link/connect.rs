@@ -60,19 +60,27 @@ fn request(proxy: &Proxy, host: &str, port: u16) -> String {
 ///
 /// [`ConnectError::Nonsense`].
 pub fn status(answer: &[u8]) -> Result<Option<u16>, ConnectError> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut response = httparse::Response::new(&mut fields);
-    match response.parse(answer) {
-        Ok(httparse::Status::Partial) => Ok(None),
-        Ok(httparse::Status::Complete(length)) => {
-            let status = response.code.ok_or(ConnectError::Nonsense)?;
-            // Bytes behind a consent would be the relay's, which has nothing to say yet.
-            if status < 300 && length < answer.len() {
-                return Err(ConnectError::Nonsense);
-            }
-            Ok(Some(status))
+    let mut left = answer;
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut response = httparse::Response::new(&mut fields);
+        let Ok(parsed) = response.parse(left) else {
+            return Err(ConnectError::Nonsense);
+        };
+        let httparse::Status::Complete(length) = parsed else {
+            return Ok(None);
+        };
+        let status = response.code.ok_or(ConnectError::Nonsense)?;
+        left = &left[length..];
+        // What is said in between is no answer yet (RFC 9110 section 15.2).
+        if matches!(status, 100 | 102..200) {
+            continue;
         }
-        Err(_) => Err(ConnectError::Nonsense),
+        // Bytes behind a consent would be the relay's, which has nothing to say yet.
+        if status < 300 && !left.is_empty() {
+            return Err(ConnectError::Nonsense);
+        }
+        return Ok(Some(status));
     }
 }
 
@@ -123,6 +131,10 @@ mod tests {
             assert!(matches!(status(&consent[..cut]), Ok(None)));
         }
         assert!(matches!(status(consent), Ok(Some(200))));
+        let interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n";
+        assert!(matches!(status(interim), Ok(None)));
+        let both = [&interim[..], consent].concat();
+        assert!(matches!(status(&both), Ok(Some(200))));
         let more = [&consent[..], b"x"].concat();
         assert!(matches!(status(&more), Err(ConnectError::Nonsense)));
         let refusal = b"HTTP/1.0 407 No\r\ncontent-length: 2\r\n\r\nno";
