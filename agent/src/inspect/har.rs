@@ -253,6 +253,7 @@ impl Entry {
     fn parts(self, limit: usize) -> Result<(SystemTime, Head, Fields, State), String> {
         let bad = |what: &str| format!("{what} of {:?} is not valid", self.request.url);
         let url: Uri = self.request.url.parse().map_err(|_| bad("the URL"))?;
+        let authority = url.authority().ok_or_else(|| bad("the URL"))?;
         let at = self
             .started_date_time
             .as_deref()
@@ -262,7 +263,7 @@ impl Entry {
             method: Method::from_bytes(self.request.method.as_bytes())
                 .map_err(|_| bad("the method"))?,
             https: url.scheme_str() != Some("http"),
-            authority: url.authority().map(ToString::to_string).unwrap_or_default(),
+            authority: authority.to_string(),
             target: url
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
@@ -347,3 +348,28 @@ const SECRET_KEYS: [&str; 9] = [
     "signature",
     "token",
 ];
+
+#[cfg(test)]
+mod tests {
+    use crate::capture::{Capture, Limits};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_without_a_host_is_refused_as_what_is_written_of_it_would_be() {
+        let read = |url: &str| {
+            let request = json!({"method": "GET", "url": url});
+            let archive = json!({"log": {"entries": [{"request": request}]}}).to_string();
+            let capture = Capture::new(Limits::default(), None);
+            read(archive.as_bytes(), &capture).map(|_| write(&capture.all(), true))
+        };
+        let written = read("https://a.test/b?c").unwrap();
+        assert_eq!(
+            written["log"]["entries"][0]["request"]["url"],
+            "https://a.test/b?c"
+        );
+        for url in ["/", "*", ""] {
+            assert!(read(url).is_err(), "{url}");
+        }
+    }
+}

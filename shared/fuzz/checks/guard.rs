@@ -46,7 +46,11 @@ fn is_ours(text: &[u8], port: u16) -> bool {
     let names = ["localhost", "127.0.0.1", "[::1]"];
     let (text, host) = (authority.as_str(), authority.host());
     let is_name = names.iter().any(|name| host.eq_ignore_ascii_case(name));
-    // A colon without a port, or a user, is not what browsers send.
-    let is_plain = !text.contains('@') && !text.ends_with(':');
+    // A user, a colon without a port, or what the library drops behind an address is not what browsers send.
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_plain = match text.strip_prefix(host) {
+        Some(rest) => rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port),
+        None => false,
+    };
     is_name && is_plain && authority.port_u16().unwrap_or(80) == port
 }
