@@ -123,13 +123,13 @@ struct Directory {
 
 impl<'de> Deserialize<'de> for Directory {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Fields)
+        from.deserialize_any(DirectoryVisitor)
     }
 }
 
-struct Fields;
+struct DirectoryVisitor;
 
-impl<'de> Visitor<'de> for Fields {
+impl<'de> Visitor<'de> for DirectoryVisitor {
     type Value = Directory;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
