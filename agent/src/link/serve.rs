@@ -416,6 +416,8 @@ pub(super) struct Record<'a> {
     since: Instant,
     received: u64,
     sent: u64,
+    /// The code of the error that the agent answers itself.
+    answered: Option<&'static str>,
     /// What is simulated of it.
     fate: Fate,
 }
@@ -451,6 +453,7 @@ impl<'a> Record<'a> {
             since,
             received: 0,
             sent: 0,
+            answered: None,
             fate: Fate::default(),
         }
     }
@@ -474,6 +477,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The response is an error of the agent's own.
+    pub(super) fn answered(&mut self, code: &'static str) {
+        self.answered = Some(code);
+    }
+
     fn status(&mut self, status: StatusCode) {
         if let Some(request) = &mut self.request {
             request.status = Some(status.as_u16());
@@ -481,20 +489,19 @@ impl<'a> Record<'a> {
     }
 
     fn end(self, result: Result<(), Outcome>) {
+        let whole = self.answered.map_or(Outcome::Done, Outcome::Answered);
+        let outcome = result.err().unwrap_or(whole);
         if let Some(open) = &self.open {
-            open.end(match result {
-                Ok(()) => Outcome::Done.word(),
-                Err(outcome) => outcome.word(),
-            });
+            open.end(outcome.word());
         }
         let Some(mut request) = self.request else {
-            let failed = matches!(result, Err(Outcome::Failed(_)));
+            let failed = matches!(outcome, Outcome::Failed(_));
             return self.agent.status.count(failed);
         };
         request.took = self.since.elapsed();
         request.received = request.received.max(self.received);
         request.sent = self.sent;
-        request.outcome = result.err().unwrap_or(Outcome::Done);
+        request.outcome = outcome;
         self.agent.status.emit(Event::Request(*request));
     }
 }

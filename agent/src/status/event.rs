@@ -191,6 +191,8 @@ impl Request {
 pub enum Outcome {
     /// Both messages are whole.
     Done,
+    /// They are, and the response is an error of the agent's own, with its code, such as `webhook-unverified`.
+    Answered(&'static str),
     /// The visitor gave it up.
     VisitorLeft,
     /// It failed on this side, with the code that the visitor sees, such as `origin-refused`.
@@ -198,12 +200,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// `done`, `visitor-left`, or the code of the failure.
+    /// `done`, `visitor-left`, or the code of the error.
     pub fn word(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::VisitorLeft => "visitor-left",
-            Self::Failed(code) => code,
+            Self::Answered(code) | Self::Failed(code) => code,
         }
     }
 }

@@ -188,6 +188,7 @@ impl Serialize for Request {
         }
         let (outcome, error) = match self.outcome {
             Outcome::Done => ("done", None),
+            Outcome::Answered(code) => ("done", Some(code)),
             Outcome::VisitorLeft => ("visitor-left", None),
             Outcome::Failed(code) => ("failed", Some(code)),
         };
@@ -374,6 +375,12 @@ mod tests {
             r#"{"event":"request","id":"r1","tunnel":"web","method":"POST","path":"/hook\u001b","status":200,"ms":1.234,"received":10,"sent":20,"outcome":"done","error":null,"webhook":{"provider":"github","event":"push","id":"72d3","verified":true,"why":null,"attempt":1},"time":"1970-01-01T00:00:00.000Z"}"#,
         );
         request.webhook = None;
+        request.status = Some(401);
+        request.outcome = Outcome::Answered("webhook-unverified");
+        check(
+            &Event::Request(request.clone()),
+            r#"{"event":"request","id":"r1","tunnel":"web","method":"POST","path":"/hook\u001b","status":401,"ms":1.234,"received":10,"sent":20,"outcome":"done","error":"webhook-unverified","time":"1970-01-01T00:00:00.000Z"}"#,
+        );
         request.status = None;
         request.outcome = Outcome::Failed("origin-refused");
         check(

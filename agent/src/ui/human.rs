@@ -327,6 +327,7 @@ impl Human {
         match request.outcome {
             Outcome::Done => {}
             Outcome::VisitorLeft => line.push_str(&format!("  {YELLOW}visitor left{YELLOW:#}")),
+            Outcome::Answered(code) => line.push_str(&format!("  {YELLOW}{code}{YELLOW:#}")),
             Outcome::Failed(code) => line.push_str(&format!("  {RED}{code}{RED:#}")),
         }
         if let Some(webhook) = &request.webhook {
@@ -617,6 +618,9 @@ mod tests {
             plain(&request)
         );
         request.webhook = None;
+        request.status = Some(401);
+        request.outcome = Outcome::Answered("webhook-unverified");
+        assert!(plain(&request).ends_with("401  1.2 ms   1.2 kB  webhook-unverified  web"));
         request.status = None;
         request.outcome = Outcome::Failed("origin-refused");
         assert!(plain(&request).ends_with("---  1.2 ms   1.2 kB  origin-refused  web"));

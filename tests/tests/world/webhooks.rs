@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_agent::config::webhooks::{Challenges, Duplicates};
 use adit_agent::config::{Inbox, Webhooks};
-use adit_agent::status::{Event, Request};
+use adit_agent::status::{Event, Outcome, Request};
 use adit_shared::webhook::{Message, Mode, Rule, Secret, Seen, provider, sign};
 use adit_shared::wire::fields::Fields;
 use adit_tests::kept::{Webhook, keep};
@@ -155,7 +155,8 @@ async fn an_unsigned_request_never_reaches_an_origin_with_enforced_webhooks() {
         let answer = world.say(&bad).await;
         assert_eq!(answer.status, 401);
         assert_eq!(answer.error(), Some("webhook-unverified"));
-        told(&mut agent).await;
+        let outcome = told(&mut agent).await.outcome;
+        assert_eq!(outcome, Outcome::Answered("webhook-unverified"));
     }
     assert_eq!(count.load(Ordering::Relaxed), 0);
     for name in ["github", "slack"] {

@@ -94,6 +94,9 @@ impl<'a> Own<'a> {
         send: &mut SendHalf,
         record: &mut Record<'_>,
     ) -> Result<(), ServeError> {
+        if let Some(code) = self.code {
+            record.answered(code);
+        }
         let length = self.body.len().to_string();
         let mut pairs = vec![("cache-control", "no-store")];
         if self.status != StatusCode::NO_CONTENT {
