@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 
 use super::controls::HINT;
 use super::escape::escape;
+use super::outage::Outage;
 use super::{Text, View, qr};
 use crate::config::relay::is_loopback;
 use crate::config::{Origin, RelayAddress};
@@ -28,6 +29,8 @@ pub(super) struct Human {
     urls: HashMap<(String, String), String>,
     /// The session with each relay.
     sessions: HashMap<String, String>,
+    /// What was said of relays since they were lost.
+    outages: HashMap<String, Outage>,
 }
 
 impl Human {
@@ -38,6 +41,7 @@ impl Human {
             zone,
             urls: HashMap::new(),
             sessions: HashMap::new(),
+            outages: HashMap::new(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Human {
                 urls,
                 session,
             } => {
+                self.outages.remove(relay);
                 let last = self.sessions.insert(relay.to_owned(), session.clone());
                 let is_new = last.as_ref() != Some(session);
                 self.online(relay, tunnel, is_new, urls, url, to);
@@ -68,10 +73,11 @@ impl Human {
                     Some(delay) => format!("; trying again in {}", brief(*delay)),
                     None => String::new(),
                 };
-                to.err(&life(
-                    AnsiColor::Yellow,
-                    &format!("{of}offline: {}{next}", words(reason)),
-                ));
+                let outage = self.outages.entry(relay.to_owned()).or_default();
+                if let Some(offline) = outage.failed(reason) {
+                    let line = format!("{of}{offline}: {}{next}", words(reason));
+                    to.err(&life(AnsiColor::Yellow, &line));
+                }
             }
             // The whole session: that is said as the reason of the end.
             Event::Refused { tunnel, .. } if tunnel.is_empty() => {}
@@ -540,7 +546,9 @@ mod tests {
             retry_in: None,
         };
         let line = "b.test: offline: lost\n".to_owned();
-        assert_eq!(said(&mut human, &at("b.test", lost)), [(Stream::Err, line)]);
+        let offline = [(Stream::Err, line)];
+        assert_eq!(said(&mut human, &at("b.test", lost.clone())), offline);
+        assert_eq!(said(&mut human, &at("b.test", lost.clone())), []);
         let blocked = Event::Transport {
             transport: Transport::Tcp,
             moved: false,
@@ -556,6 +564,7 @@ mod tests {
         let tcp =
             "b.test: online again: relay b.test at 10.0.0.1:443, 23 ms, over TCP, session s2\n";
         assert_eq!(again, [(Stream::Err, tcp.to_owned())]);
+        assert_eq!(said(&mut human, &at("b.test", lost)), offline);
         let again = said(&mut human, &at("a.test", online(url, "s2")));
         assert!(!again[0].1.contains("TCP"), "that is the other: {again:?}");
     }
@@ -628,8 +637,6 @@ mod tests {
 
     #[test]
     fn life_events_say_what_happens_next() {
-        let mut human = human(&[], "relay.test", false);
-        let mut line = |event: &Event| said(&mut human, event)[0].1.clone();
         for (retry_in, end) in [
             (None, ""),
             (Some(Duration::ZERO), "; trying again now"),
@@ -637,8 +644,11 @@ mod tests {
         ] {
             let reason = "nothing\u{1b} heard".to_owned();
             let event = Event::Offline { reason, retry_in };
-            assert_eq!(line(&event), format!("offline: nothing\\x1b heard{end}\n"));
+            let line = &said(&mut human(&[], "relay.test", false), &event)[0].1;
+            assert_eq!(*line, format!("offline: nothing\\x1b heard{end}\n"));
         }
+        let mut human = human(&[], "relay.test", false);
+        let mut line = |event: &Event| said(&mut human, event)[0].1.clone();
         let (tunnel, origin) = ("web".to_owned(), "localhost:3000".to_owned());
         assert_eq!(
             line(&Event::OriginDown { tunnel, origin }),

@@ -13,6 +13,7 @@ mod controls;
 pub mod escape;
 mod human;
 mod keys;
+mod outage;
 mod qr;
 
 use std::io::{self, IsTerminal as _};
