@@ -114,12 +114,11 @@ pub(super) async fn either<T>(
             settled => return settled,
         },
     };
-    tcp.map_err(|tcp| {
-        if tcp.is_final() {
-            tcp
-        } else {
-            DialError::Neither(Box::new(udp), Box::new(tcp))
-        }
+    tcp.map_err(|tcp| match udp {
+        _ if tcp.is_final() => tcp,
+        // It answers there: what is wrong is not the way.
+        DialError::Untrusted { .. } => udp,
+        _ => DialError::Neither(Box::new(udp), Box::new(tcp)),
     })
 }
 
@@ -301,7 +300,7 @@ pub(super) enum DialError {
     #[error(transparent)]
     Carry(#[from] CarryError),
     /// Neither UDP nor TCP leads to it.
-    #[error("{0} Over TCP: {1}")]
+    #[error("{0}{between} {1}", between = between(.0))]
     Neither(Box<Self>, Box<Self>),
 }
 
@@ -309,6 +308,14 @@ impl DialError {
     /// Whether the relay itself has spoken, so that no other way makes a difference.
     fn is_final(&self) -> bool {
         matches!(self, Self::Refused(_))
+    }
+}
+
+/// Some failures over UDP are told with a question.
+fn between(udp: &DialError) -> &'static str {
+    match udp {
+        DialError::Silent(_) | DialError::Unanswered(_) => " Over TCP:",
+        _ => "; over TCP:",
     }
 }
 
@@ -361,6 +368,29 @@ mod tests {
         });
         let addresses = stream::iter(["closed"]).chain(late);
         assert_eq!(first(addresses, dial, none()).await.unwrap(), "::1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_both_ways_is_told_in_one_sentence() {
+        let both = async |udp| {
+            let tcp = async { Err::<(), _>(DialError::Start("closed".into())) };
+            let found = either(TransportChoice::Auto, HEAD_START, async { Err(udp) }, tcp);
+            found.await.unwrap_err().to_string()
+        };
+        assert_eq!(
+            both(DialError::Start("reset".into())).await,
+            "reset; over TCP: closed"
+        );
+        let silent = both(DialError::Unanswered("relay".into())).await;
+        assert!(silent.ends_with("on the way? Over TCP: closed"), "{silent}");
+        // It has answered, so TCP is not what is wrong.
+        let text = "expired".to_owned();
+        let untrusted = both(DialError::Untrusted {
+            text,
+            by_name: true,
+        })
+        .await;
+        assert!(!untrusted.contains("TCP"), "{untrusted}");
     }
 
     #[tokio::test(start_paused = true)]
