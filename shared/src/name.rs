@@ -28,14 +28,10 @@ impl Host {
             Some(at) if !text.ends_with(']') => (&text[..at], Some(&text[at + 1..])),
             _ => (text, None),
         };
-        // The parser of numbers would take a sign.
-        if let Some(port) = port
-            && !(port.is_empty()
-                || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
-        {
-            return Err(BadHost);
+        match port {
+            None | Some("") => host.parse(),
+            Some(digits) => self::port(digits).ok_or(BadHost).and(host.parse()),
         }
-        host.parse()
     }
 
     /// The host as text.
@@ -83,6 +79,13 @@ impl fmt::Display for Host {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("not a host name")]
 pub struct BadHost;
+
+/// The port that `text` names, which stands behind a colon in an authority (RFC 3986 section 3.2.3): digits alone,
+/// where the parser of numbers would take a sign. None at all is no port here.
+pub fn port(text: &str) -> Option<u16> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
 
 /// The name of an http tunnel: the one label in front of the relay's domain.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -300,6 +303,16 @@ mod tests {
             "é.com",
         ] {
             assert_eq!(Host::from_authority(text), Err(BadHost), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_digits_alone() {
+        for (text, read) in [("0", 0), ("80", 80), ("0080", 80), ("65535", 65535)] {
+            assert_eq!(port(text), Some(read), "{text}");
+        }
+        for text in ["", "+80", "-0", " 80", "80 ", "0x50", "65536", "٨٠"] {
+            assert_eq!(port(text), None, "{text}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use adit_shared::name::Host;
+use adit_shared::name::{self, Host};
 use http::HeaderValue;
 use thiserror::Error;
 
@@ -201,13 +201,8 @@ pub enum BadOrigin {
 }
 
 fn port(text: &str) -> Result<u16, BadOrigin> {
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(BadOrigin::Port);
-    }
-    match text.parse() {
-        Ok(0) | Err(_) => Err(BadOrigin::Port),
-        Ok(port) => Ok(port),
-    }
+    let port = name::port(text).filter(|port| *port != 0);
+    port.ok_or(BadOrigin::Port)
 }
 
 fn bracketed(host: &str) -> String {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use adit_shared::name;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use thiserror::Error;
@@ -72,7 +73,7 @@ impl FromStr for Proxy {
         };
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().map_err(|_| BadProxy::Place)?)
+                (host, name::port(port).ok_or(BadProxy::Place)?)
             }
             _ => (place, DEFAULT_PORT),
         };
@@ -281,6 +282,7 @@ mod tests {
             ("http://", BadProxy::Place),
             ("http://a:0", BadProxy::Place),
             ("http://a:b", BadProxy::Place),
+            ("http://a:+80", BadProxy::Place),
             ("http://a b", BadProxy::Place),
             ("http://a\r\nb", BadProxy::Place),
         ] {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use adit_shared::name::Host;
+use adit_shared::name::{Host, port};
 use adit_shared::quic::tls::{self, TlsError, Trust};
 use etcetera::BaseStrategy as _;
 use thiserror::Error;
@@ -39,9 +39,9 @@ impl FromStr for RelayAddress {
             return Ok(Self::remote(address.to_string(), DEFAULT_PORT));
         }
         let port = match text.rsplit_once(':') {
-            Some((_, digits)) if !text.ends_with(']') => match digits.parse() {
-                Ok(0) | Err(_) => return Err(BadRelay::Port),
-                Ok(port) => port,
+            Some((_, digits)) if !text.ends_with(']') => match port(digits) {
+                None | Some(0) => return Err(BadRelay::Port),
+                Some(port) => port,
             },
             _ => DEFAULT_PORT,
         };
@@ -165,6 +165,7 @@ mod tests {
             ("relay:", BadRelay::Port),
             ("relay:0", BadRelay::Port),
             ("relay:70000", BadRelay::Port),
+            ("relay:+443", BadRelay::Port),
         ] {
             assert_eq!(text.parse::<RelayAddress>(), Err(error), "{text}");
         }

@@ -4,6 +4,7 @@
 //! CORS headers) unless its own name resolves to this machine, and such a name stands in `Host`. What changes
 //! something must not even be asked by such a page: it says where it comes from, and cannot send JSON unasked.
 
+use adit_shared::name;
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, Method};
 
@@ -56,14 +57,14 @@ pub fn may_write(method: &Method, headers: &HeaderMap, port: u16) -> Result<(), 
 }
 
 fn is_ours(host: &str, port: u16) -> bool {
-    let (name, given) = match host.rsplit_once(':') {
-        Some((name, digits)) if !host.ends_with(']') => (name, digits.parse().ok()),
+    let (host, given) = match host.rsplit_once(':') {
+        Some((before, digits)) if !host.ends_with(']') => (before, name::port(digits)),
         _ => (host, Some(80)),
     };
-    let is_name = ["localhost", "127.0.0.1", "[::1]"]
+    let is_host = ["localhost", "127.0.0.1", "[::1]"]
         .iter()
-        .any(|here| name.eq_ignore_ascii_case(here));
-    is_name && given == Some(port)
+        .any(|here| host.eq_ignore_ascii_case(here));
+    is_host && given == Some(port)
 }
 
 #[cfg(test)]
@@ -92,6 +93,7 @@ mod tests {
             "localhost",
             "localhost:4041",
             "localhost:",
+            "localhost:+4040",
             "localhost:4040:4040",
             "localhost:4040.evil.example",
             "evil.example:4040",
@@ -135,6 +137,7 @@ mod tests {
             &[json, ("origin", "http://evil.example")],
             &[json, ("origin", "https://localhost:4040")],
             &[json, ("origin", "http://localhost:4041")],
+            &[json, ("origin", "http://localhost:+4040")],
             &[json, ("origin", "null")],
             &[json, ("sec-fetch-site", "cross-site")],
             &[json, ("sec-fetch-site", "same-site")],

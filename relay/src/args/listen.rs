@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use adit_shared::name;
 use thiserror::Error;
 
 /// An address to listen on, or `off`.
@@ -41,12 +42,8 @@ impl FromStr for Listen {
             Some(("localhost", port)) => (Ipv4Addr::LOCALHOST.into(), port),
             Some(_) => return Err(BadListen),
         };
-        // A number would also parse with a sign before it.
-        let digits = port.bytes().all(|b| b.is_ascii_digit());
-        match port.parse() {
-            Ok(port) if digits => Ok(Self::At(SocketAddr::new(ip, port))),
-            _ => Err(BadListen),
-        }
+        let port = name::port(port).ok_or(BadListen)?;
+        Ok(Self::At(SocketAddr::new(ip, port)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use adit_shared::name;
 use thiserror::Error;
 
 /// What the bytes of a connection begin with.
@@ -80,10 +81,8 @@ fn addresses_of<T: FromStr + Into<IpAddr>>(text: &str) -> Result<SocketAddr, Mal
     let (from, to) = (next()?, next()?);
     let ip = |word: &str| word.parse::<T>().map_err(|_| BAD);
     let port = |word: &str| {
-        let is_number = word.bytes().all(|b| b.is_ascii_digit());
         let is_shortest = word == "0" || !word.starts_with('0');
-        let port = word.parse::<u16>().ok();
-        port.filter(|_| is_number && is_shortest).ok_or(BAD)
+        name::port(word).filter(|_| is_shortest).ok_or(BAD)
     };
     let (source, _, from, _) = (ip(source)?, ip(destination)?, port(from)?, port(to)?);
     match words.next() {
