@@ -155,7 +155,8 @@ fn random_digits(to: &mut String, count: usize) -> Result<(), NoRandomness> {
 }
 
 fn push_checksum(text: &mut String) {
-    let mut rest = crc32(text.as_bytes());
+    // The one of Ethernet and zip.
+    let mut rest = crc32fast::hash(text.as_bytes());
     for _ in 0..CHECKSUM {
         text.push(digit(rest % BASE));
         rest /= BASE;
@@ -164,15 +165,6 @@ fn push_checksum(text: &mut String) {
 
 fn digit(number: u32) -> char {
     char::from(DIGITS[number as usize])
-}
-
-/// The checksum of Ethernet and zip (polynomial 0xEDB88320, reflected).
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-            (sum >> 1) ^ (0xedb8_8320 * (sum & 1))
-        })
-    })
 }
 
 const PREFIX: &str = "adit_";
@@ -217,7 +209,12 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_common_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let mut text = "123456789".to_owned();
+        push_checksum(&mut text);
+        let digits = text[9..].bytes().rev();
+        let digit = |byte| DIGITS.iter().position(|digit| *digit == byte).unwrap();
+        let sum = digits.fold(0, |sum, byte| sum * 62 + digit(byte));
+        assert_eq!(sum, 0xcbf4_3926);
     }
 
     #[test]

@@ -199,7 +199,7 @@ pub(super) fn content(
                 }
             }
             Piece::Secret => content.extend(secret.reveal().as_bytes()),
-            Piece::Crc32 => content.extend(crc32(message.body).to_string().as_bytes()),
+            Piece::Crc32 => content.extend(crc32fast::hash(message.body).to_string().as_bytes()),
             Piece::EscapedTarget => content.extend(escaped_target(message.url).as_bytes()),
             Piece::Fields(list) => listed(scheme, message, list, &mut content)?,
             Piece::Form(digest) => match message.form() {
@@ -290,27 +290,6 @@ fn escape(text: &str, plain: &[u8]) -> String {
     }
     escaped
 }
-
-/// CRC-32 as in IEEE 802.3 and gzip (RFC 1952 section 8).
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| CRC[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ (crc >> 8);
-    !bytes.iter().fold(u32::MAX, step)
-}
-
-const CRC: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let (mut crc, mut bit) = (at as u32, 0);
-        while bit < 8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 * (crc & 1));
-            bit += 1;
-        }
-        table[at] = crc;
-        at += 1;
-    }
-    table
-};
 
 fn digest_of(body: &[u8]) -> digest::Digest {
     digest::digest(&digest::SHA256, body)
