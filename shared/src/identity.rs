@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use data_encoding::HEXLOWER;
 use thiserror::Error;
 
 /// An agent's own key pair.
@@ -125,9 +126,7 @@ impl From<[u8; 32]> for Fingerprint {
 impl fmt::Display for Fingerprint {
     /// The first 16 hex digits: enough to tell agents apart in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..8]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0[..8]).fmt(f)
     }
 }
 

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use adit_shared::name;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::is_loopback;
@@ -120,39 +121,10 @@ pub enum BadProxy {
 /// Credentials as RFC 7617 has them, from how they stand in a URL.
 fn basic(user: &str) -> String {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let mut plain = unescaped(name);
+    let mut plain: Vec<u8> = percent_decode_str(name).collect();
     plain.push(b':');
-    plain.extend(unescaped(password));
+    plain.extend(percent_decode_str(password));
     format!("Basic {}", BASE64_STANDARD.encode(plain))
-}
-
-/// Without percent-encoding (RFC 3986 section 2.1); what is none stays as it is.
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = match rest {
-            [b'%', high, low, ..] => {
-                let digits = [*high, *low].map(|digit| (digit as char).to_digit(16));
-                match digits {
-                    [Some(high), Some(low)] => u8::try_from((high << 4) | low).ok(),
-                    _ => None,
-                }
-            }
-            _ => None,
-        };
-        match escaped {
-            Some(byte) => {
-                plain.push(byte);
-                rest = &rest[3..];
-            }
-            None => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    plain
 }
 
 /// Whether an entry of `NO_PROXY` is about `host`: a domain with everything below it, an address, a

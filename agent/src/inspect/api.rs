@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use adit_shared::wire::fields::Fields;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::header::{CONTENT_DISPOSITION, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::task::spawn_blocking;
@@ -314,7 +316,7 @@ impl Detail {
                     },
                     kind: message.kind.word(),
                     size: message.size,
-                    hex: text.is_none().then(|| hex(&message.start)),
+                    hex: text.is_none().then(|| HEXLOWER.encode(&message.start)),
                     text,
                 }
             });
@@ -335,10 +337,6 @@ impl Detail {
             inside: inside.collect(),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pairs(fields: &Fields) -> Vec<(String, String)> {
@@ -373,24 +371,8 @@ impl<'a> Query<'a> {
 
 /// Percent-encoding taken out, as forms have it.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, left @ ..] = rest {
-        rest = left;
-        let pair = left.get(..2).and_then(|pair| str::from_utf8(pair).ok());
-        match (
-            first,
-            pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()),
-        ) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &left[2..];
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }
 
 /// In bytes.

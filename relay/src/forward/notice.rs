@@ -5,12 +5,13 @@
 //! Whoever goes on from it gets a cookie for that one host. Cookie and link are signed for the host, and the
 //! link works from the notice itself alone, so that nobody can send it to anybody.
 
-use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_shared::name::Host;
 use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
 use http::Method;
+use percent_encoding::percent_decode_str;
 
 /// Who decides which visitors see the notice.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ impl Notice {
         let (mut to, mut until, mut seal) = (None, None, None);
         for pair in query.split('&') {
             match pair.split_once('=')? {
-                ("to", value) => to = decode(value),
+                ("to", value) => to = percent_decode_str(value).decode_utf8().ok(),
                 ("until", value) => until = value.parse::<u64>().ok(),
                 ("seal", value) => seal = Some(value),
                 _ => return None,
@@ -121,7 +122,7 @@ impl Notice {
         }
         let (to, until) = (to?, until?);
         let genuine = self.is_sealed(seal?, "link", host, until, &to);
-        (genuine && until > now && to.starts_with('/')).then_some(to)
+        (genuine && until > now && to.starts_with('/')).then(|| to.into_owned())
     }
 
     fn pass(&self, asked: &Asked<'_>, to: &str, now: u64) -> Step {
@@ -148,13 +149,13 @@ impl Notice {
     }
 
     fn seal(&self, what: &str, host: &Host, until: u64, to: &str) -> String {
-        hex(hmac::sign(&self.key, signed(what, host, until, to).as_bytes()).as_ref())
+        HEXLOWER.encode(hmac::sign(&self.key, signed(what, host, until, to).as_bytes()).as_ref())
     }
 
     fn is_sealed(&self, seal: &str, what: &str, host: &Host, until: u64, to: &str) -> bool {
         let text = signed(what, host, until, to);
-        let seal = unhex(seal);
-        seal.is_some_and(|seal| hmac::verify(&self.key, text.as_bytes(), &seal).is_ok())
+        let seal = HEXLOWER.decode(seal.as_bytes());
+        seal.is_ok_and(|seal| hmac::verify(&self.key, text.as_bytes(), &seal).is_ok())
     }
 }
 
@@ -205,43 +206,6 @@ fn signed(what: &str, host: &Host, until: u64, to: &str) -> String {
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
-}
-
-/// What a form's value was.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let (digits, after) = rest.split_first_chunk::<2>()?;
-        bytes.extend(unhex(str::from_utf8(digits).ok()?)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.bytes().map(|byte| char::from(byte).to_digit(16));
-    let digits: Option<Vec<_>> = digits.collect();
-    let pairs = digits?;
-    let (pairs, []) = pairs.as_chunks::<2>() else {
-        return None;
-    };
-    let byte = |[high, low]: &[u32; 2]| u8::try_from(high << 4 | low).ok();
-    pairs.iter().map(byte).collect()
 }
 
 /// The cookie that says that the notice was seen. By its prefix browsers take it only from the host itself

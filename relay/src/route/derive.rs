@@ -4,6 +4,7 @@
 use adit_shared::identity::Fingerprint;
 use adit_shared::name::Name;
 use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::HEXLOWER;
 
 /// The names to try for a tunnel, in order, until one is free: two words, then the same words with
 /// a suffix. They follow from their arguments alone.
@@ -17,7 +18,7 @@ pub fn candidates(identity: &Fingerprint, label: &str) -> impl Iterator<Item = N
     let words = format!("{}-{}", pick(0, &ADJECTIVES), pick(1, &ANIMALS));
     let suffix: Vec<String> = digest.as_ref()[2..2 + TRIES * 2]
         .chunks(2)
-        .map(|pair| format!("{:02x}{:02x}", pair[0], pair[1]))
+        .map(|pair| HEXLOWER.encode(pair))
         .collect();
     let suffixed = suffix.into_iter().map({
         let words = words.clone();

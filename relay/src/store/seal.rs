@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hmac, rand};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use thiserror::Error;
 
 use super::directory::{self, Readers};
@@ -36,16 +37,21 @@ impl Seal {
         let make = || {
             let mut key = [0; KEY];
             rand::fill(&mut key).map_err(|_| io::Error::other("no random bytes"))?;
-            Ok(key.iter().map(|byte| format!("{byte:02x}")).collect())
+            Ok(HEXLOWER.encode(&key))
         };
         let keep = |error| SealError::Keep(path.clone(), error);
         directory::create(state_dir).map_err(keep)?;
         let text = directory::read_or_create(&path, Readers::Owner, make).map_err(keep)?;
-        let key = unhex(text.trim()).ok_or_else(|| SealError::Spoiled(path.clone()))?;
+        let spoiled = || SealError::Spoiled(path.clone());
+        let key = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
+        let key: [u8; KEY] = key
+            .ok()
+            .and_then(|key| key.try_into().ok())
+            .ok_or_else(spoiled)?;
         let marking = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), MARKING);
         let sealing = RandomizedNonceKey::new(&AES_256_GCM, &key);
         Ok(Self(Arc::new(Keys {
-            sealing: sealing.map_err(|_| SealError::Spoiled(path.clone()))?,
+            sealing: sealing.map_err(|_| spoiled())?,
             marking: hmac::Key::new(hmac::HMAC_SHA256, marking.as_ref()),
         })))
     }
@@ -97,17 +103,6 @@ impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seal")
     }
-}
-
-fn unhex(text: &str) -> Option<[u8; KEY]> {
-    if text.len() != 2 * KEY || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut key = [0; KEY];
-    for (at, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(key)
 }
 
 /// Why a secret is not sealed or opened.

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{
@@ -159,22 +160,15 @@ impl FromStr for Pin {
 
     fn from_str(text: &str) -> Result<Self, BadPin> {
         let hex = text.strip_prefix("sha256:").ok_or(BadPin)?;
-        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(BadPin);
-        }
-        let mut pin = [0; 32];
-        for (byte, digits) in pin.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| BadPin)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| BadPin)?;
-        }
-        Ok(Self(pin))
+        let pin = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok();
+        let pin = pin.and_then(|pin| pin.try_into().ok());
+        pin.map(Self).ok_or(BadPin)
     }
 }
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", HEXLOWER.encode_display(&self.0))
     }
 }
 

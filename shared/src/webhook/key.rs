@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use super::scheme::{Algorithm, Encoding, KeyText, Provider, Scheme};
 use super::token::PublicKey;
@@ -155,7 +156,7 @@ impl Encoding {
 
     pub(super) fn encode(self, bytes: &[u8]) -> String {
         match self {
-            Self::Hex => to_hex(bytes),
+            Self::Hex => HEXLOWER.encode(bytes),
             Self::Base64 => BASE64.encode(bytes),
             Self::Text => String::from_utf8_lossy(bytes).into_owned(),
         }
@@ -163,19 +164,8 @@ impl Encoding {
 }
 
 /// The bytes that hexadecimal digits of either case stand for.
-pub fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let byte = |pair: &[u8]| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8);
-    let pairs = text.chunks_exact(2);
-    pairs
-        .remainder()
-        .is_empty()
-        .then(|| pairs.map(byte).collect())?
-}
-
-/// Bytes as hexadecimal digits in lower case.
-pub fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+pub(super) fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
+    HEXLOWER_PERMISSIVE.decode(text).ok()
 }
 
 fn from_base64(text: &[u8]) -> Option<Vec<u8>> {

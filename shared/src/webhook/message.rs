@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use percent_encoding::percent_decode;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
@@ -106,17 +107,7 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
 
 /// As forms are escaped (WHATWG URL, section 5.1).
 fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        let escaped = (*byte == b'%').then(|| super::key::from_hex(text.get(at + 1..at + 3)?));
-        if let Some(Some(code)) = escaped {
-            plain.extend(code);
-            at += 3;
-            continue;
-        }
-        plain.push(if *byte == b'+' { b' ' } else { *byte });
-        at += 1;
-    }
-    plain
+    let space = |byte: &u8| if *byte == b'+' { b' ' } else { *byte };
+    let spaced: Vec<u8> = text.iter().map(space).collect();
+    percent_decode(&spaced).collect()
 }

@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
-
-use super::key::from_hex;
 
 /// Paths: all, one, or those that begin in one way (`/hooks/*`).
 ///
@@ -33,14 +32,7 @@ impl PathPattern {
 
 /// A path in the one spelling that stands for all.
 fn plain(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut left = path.as_bytes();
-    while let Some((byte, rest)) = left.split_first() {
-        let code = rest.get(..2).filter(|_| *byte == b'%').and_then(from_hex);
-        left = if code.is_some() { &rest[2..] } else { rest };
-        bytes.push(code.map_or(*byte, |code| code[0]));
-    }
-    let text = String::from_utf8_lossy(&bytes).to_lowercase();
+    let text = percent_decode_str(path).decode_utf8_lossy().to_lowercase();
     let mut segments: Vec<&str> = Vec::new();
     for segment in text.split(['/', '\\']) {
         // What stands behind a semicolon are parameters to some servers.

@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use aws_lc_rs::rand;
+use data_encoding::HEXLOWER;
 use thiserror::Error;
 
-use super::key::{Key, Secret, to_hex};
+use super::key::{Key, Secret};
 use super::message::Message;
 use super::scheme::{KeyText, Piece, Provider, Scheme, Source, Time, TimeAt};
 use super::verify::content;
@@ -143,7 +144,7 @@ fn replace(fields: &Fields, fresh: &[(&str, String)]) -> Result<Fields, BadField
 fn new_id() -> Result<String, SignError> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).map_err(|_| SignError::Random)?;
-    Ok(format!("msg_{}", to_hex(&bytes)))
+    Ok(format!("msg_{}", HEXLOWER.encode(&bytes)))
 }
 
 /// Why a request cannot be signed.

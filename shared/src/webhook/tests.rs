@@ -1,5 +1,7 @@
 use std::time::{Duration, SystemTime};
 
+use data_encoding::HEXLOWER;
+
 use super::challenge::answer;
 use super::scheme::{Algorithm, KeyText, Scheme, Source};
 use super::table::{ALIASES, PROVIDERS};
@@ -239,8 +241,8 @@ fn public_keys_verify_and_do_not_sign() {
     use base64::engine::general_purpose::STANDARD;
 
     let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
-    let public = key::to_hex(pair.public_key().as_ref());
-    let signature = key::to_hex(pair.sign(b"1700000000{}").as_ref());
+    let public = HEXLOWER.encode(pair.public_key().as_ref());
+    let signature = HEXLOWER.encode(pair.sign(b"1700000000{}").as_ref());
     let fields = [
         ("x-signature-ed25519", signature.as_str()),
         ("x-signature-timestamp", "1700000000"),
@@ -271,7 +273,9 @@ fn public_keys_verify_and_do_not_sign() {
     let signature = pair.sign(&random, b"1600112502[{}]\r\n").unwrap();
     let signature = STANDARD.encode(signature.as_ref());
     // The DER of a P-256 key is this, then the point.
-    let start = key::from_hex(b"3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap();
+    let start = HEXLOWER
+        .decode(b"3059301306072a8648ce3d020106082a8648ce3d030107034200")
+        .unwrap();
     let public = STANDARD.encode([&start, pair.public_key().as_ref()].concat());
     let fields = [
         ("x-twilio-email-event-webhook-signature", signature.as_str()),

@@ -3,11 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
 use super::issued;
-use super::key::{Key, Secret, to_hex};
+use super::key::{Key, Secret};
 use super::message::Message;
 use super::scheme::{Algorithm, Piece, Provider, Scheme, Source, TimeAt, Unit};
 use super::token;
@@ -216,7 +218,7 @@ pub(super) fn content(
                 None => {
                     let named = digest.and_then(|key| message.parameter(key));
                     let named = named.ok_or_else(missing)?;
-                    let own = to_hex(digest_of(message.body).as_ref());
+                    let own = HEXLOWER.encode(digest_of(message.body).as_ref());
                     if !own.as_bytes().eq_ignore_ascii_case(&named) {
                         return Err(Unverified::Mismatch);
                     }
@@ -270,23 +272,11 @@ fn escaped_target(url: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     // The toolkit takes no more than one question mark.
     let query = query.split('?').next().unwrap_or_default();
-    let mut escaped = escape(path, COMPONENT_AND_MORE);
+    let mut escaped = utf8_percent_encode(path, COMPONENT_AND_MORE).to_string();
     if !query.is_empty() {
         escaped.push('?');
-        escaped.push_str(&escape(&escape(query, COMPONENT), COMPONENT_AND_MORE));
-    }
-    escaped
-}
-
-/// Escapes all but letters, digits and what is in `plain`.
-fn escape(text: &str, plain: &[u8]) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
-            escaped.push(byte.into());
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
+        let once = utf8_percent_encode(query, COMPONENT).to_string();
+        escaped.extend(utf8_percent_encode(&once, COMPONENT_AND_MORE));
     }
     escaped
 }
@@ -411,5 +401,25 @@ const MAX_SIGNATURES: usize = 16;
 /// Fields that a signature may be of.
 const MAX_LISTED: usize = 64;
 /// What JavaScript leaves as it is in a component of a URL, and in a whole one (ECMA-262 section 19.2.6.1).
-const COMPONENT: &[u8] = b"-_.!~*'()";
-const COMPONENT_AND_MORE: &[u8] = b"-_.!~*'();/?:@&=+$,#";
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+const COMPONENT_AND_MORE: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b',')
+    .remove(b'#');

@@ -7,12 +7,12 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use adit_shared::task::Tasks;
-use adit_shared::webhook::key::to_hex;
 use adit_shared::webhook::scheme::Source;
 use adit_shared::webhook::{Message, Provider, SignError, provider, sign};
 use adit_shared::wire::fields::{BadField, Fields};
 use adit_shared::wire::head;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use http::Method;
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
@@ -196,7 +196,7 @@ pub(super) fn fields(provider: &Provider, event: &str, id: &str) -> Vec<(&'stati
 fn new_id(provider: &str) -> Result<String, SendError> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SendError::Random)?;
-    let hex = to_hex(&bytes);
+    let hex = HEXLOWER.encode(&bytes);
     Ok(match provider {
         "stripe" => format!("evt_{}", &hex[..24]),
         "slack" => format!("Ev{}", hex[..10].to_ascii_uppercase()),

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_shared::name::Host;
 use adit_shared::quic::tls::{self, Pin};
+use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
@@ -169,7 +170,7 @@ fn ca_params(key: &KeyPair) -> CertificateParams {
     let mut params = CertificateParams::default();
     // Several CAs with one name would confuse programs that trust them all.
     let id = params.key_identifier(key);
-    let id: String = id[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = HEXLOWER.encode(&id[..4]);
     params.distinguished_name = common_name(&format!("Adit development CA {id}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
