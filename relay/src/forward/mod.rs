@@ -14,57 +14,52 @@ mod kept;
 pub mod notice;
 mod paced;
 pub mod pending;
+mod prepare;
 mod share;
 mod trailers;
 pub mod upload;
+mod visitor;
 pub mod webhook;
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use adit_shared::body::recv::declared_length;
-use adit_shared::hop::Options;
 use adit_shared::name::{Host, RequestId};
 use adit_shared::pace::Least;
 use adit_shared::stream::SendHalf;
 use adit_shared::task::Tasks;
-use adit_shared::wire::arrival::{Arrival, Version};
+use adit_shared::wire::arrival::Arrival;
 use adit_shared::wire::head;
 use bytes::{Bytes, BytesMut};
-use http::Method;
-use http::header::HeaderValue;
-use http::uri::PathAndQuery;
 use http_body::Body as HttpBody;
 use ipnet::IpNet;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use self::again::Again;
 use self::allowance::Allowance;
-use self::body::Access;
 pub use self::error::ForwardError;
-use self::headers::{Authority, Kind};
 pub use self::inbox::Receipt;
-use self::introduction::Introduction;
 use self::kept::Kept;
 pub use self::kept::ROOM;
-use self::notice::{Asked, Notice};
+use self::notice::Notice;
 pub use self::paced::Fault;
 use self::paced::Paced;
 use self::pending::Begun;
 pub use self::pending::{Next, Pending, Raw};
-use self::share::Share;
+use self::prepare::Outbound;
+pub use self::prepare::{HeadLimit, Inbound, Prepared};
 use self::trailers::Trimmed;
 use self::upload::Upload;
+pub use self::visitor::Visitor;
 use self::webhook::Webhooks;
-use crate::addresses::{Asker, whole};
 use crate::exchange::{self, Exchange, ExchangeError};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::mirror::copy::{Copying, Noted};
 use crate::queue::Inboxes;
-use crate::route::{Route, Routes, Serving};
+use crate::route::{Routes, Serving};
 
 /// What forwarding needs to know.
 #[derive(Debug)]
@@ -99,15 +94,6 @@ pub struct Forward {
     pub webhooks: Option<Arc<Webhooks>>,
 }
 
-/// Bounds of a visitor's request head.
-#[derive(Clone, Copy, Debug)]
-pub struct HeadLimit {
-    /// Bytes of target, names and values together.
-    pub bytes: usize,
-    /// Number of fields.
-    pub fields: usize,
-}
-
 /// Bounds of a request's body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit {
@@ -117,201 +103,7 @@ pub struct BodyLimit {
     pub least: Least,
 }
 
-/// Who sends the requests of one connection, and how.
-#[derive(Debug)]
-pub struct Visitor {
-    /// Where from.
-    pub remote: SocketAddr,
-    /// Whether over TLS.
-    pub https: bool,
-    /// The name that it asked for in the TLS handshake.
-    pub server_name: Option<Host>,
-    /// What its requests are counted on.
-    asker: Asker,
-    first: OnceLock<Arc<Destination>>,
-}
-
-/// What a visitor asked for by naming a host.
-#[derive(Debug)]
-struct Destination {
-    authority: HeaderValue,
-    route: Arc<Route>,
-    introduction: Introduction,
-}
-
-impl Visitor {
-    /// A visitor who has asked for nothing yet.
-    pub fn new(remote: SocketAddr, https: bool, server_name: Option<Host>, asker: Asker) -> Self {
-        Self {
-            remote,
-            https,
-            server_name,
-            asker,
-            first: OnceLock::new(),
-        }
-    }
-
-    /// What is there for `authority`; the log is told its host. Nearly all connections ask for one host
-    /// alone, so what the first request asked for is remembered: looking it up in the table writes to
-    /// memory that all shards share.
-    fn destination(
-        &self,
-        authority: Authority<'_>,
-        routes: &Routes,
-        access: &mut Access,
-    ) -> Result<Arc<Destination>, ForwardError> {
-        let is_it = |first: &&Arc<Destination>| {
-            authority.is(&first.authority) && !first.route.is_forgotten()
-        };
-        if let Some(first) = self.first.get().filter(is_it) {
-            access.host(&first.route.host);
-            return Ok(first.clone());
-        }
-        let host = authority.host()?;
-        access.host(&host);
-        if self.server_name.as_ref().is_some_and(|name| *name != host) {
-            return Err(ForwardError::Misdirected);
-        }
-        let route = routes.find(&host).ok_or(ForwardError::Unknown)?;
-        let authority = authority.value()?;
-        let destination = Arc::new(Destination {
-            introduction: Introduction::new(self.remote.ip(), self.https, &authority),
-            authority,
-            route,
-        });
-        // Nothing happens when it is not the first.
-        let _ = self.first.set(destination.clone());
-        Ok(destination)
-    }
-}
-
-/// The head of a visitor's request, as an edge read it.
-#[derive(Debug)]
-pub struct Inbound<'a, F> {
-    /// The method, as sent.
-    pub method: Method,
-    /// Path and query byte for byte, or `*`.
-    pub target: PathAndQuery,
-    /// The host that the target or `:authority` names.
-    pub authority: Option<&'a str>,
-    /// Whether it came over HTTP/1.1, where the host must be said in a field too.
-    pub is_http1: bool,
-    /// In which version of HTTP it came.
-    pub version: Version,
-    /// What the `Connection` fields say.
-    pub options: Options<'a>,
-    /// Names, in upper or lower case, and values of all fields.
-    pub fields: F,
-    /// The protocol that the visitor wants to switch to.
-    pub protocol: Option<HeaderValue>,
-    /// The visitor waits to be asked for the body.
-    pub expects: bool,
-    /// Whether there is no body.
-    pub end: bool,
-    /// What of the body may have come before it is wanted, in bytes.
-    pub window: u32,
-}
-
 impl Forward {
-    /// Finds out whose a request is, and makes the head that the origin gets to see.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`], with the request's id.
-    pub fn prepare<'a, F>(
-        &self,
-        visitor: &Visitor,
-        inbound: Inbound<'a, F>,
-    ) -> Result<Prepared, Box<Failure>>
-    where
-        F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
-    {
-        let id = headers::request_id(inbound.fields.clone());
-        let metrics = self.metrics.clone();
-        let mut access = Access::start(metrics, id, &inbound.method, inbound.target.path());
-        match self.outbound(visitor, inbound, &mut access) {
-            Ok(outbound) => Ok(Prepared { outbound, access }),
-            Err(error) => Err(Box::new(access.fail(error))),
-        }
-    }
-
-    fn outbound<'a, F>(
-        &self,
-        visitor: &Visitor,
-        inbound: Inbound<'a, F>,
-        access: &mut Access,
-    ) -> Result<Box<Outbound>, ForwardError>
-    where
-        F: Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
-    {
-        let mut share = Share::take(visitor, &self.allowance)?;
-        let fields = inbound.fields;
-        self.head.check(inbound.target.as_str(), fields.clone())?;
-        if inbound.method == Method::CONNECT {
-            return Err(ForwardError::Connect);
-        }
-        // HTTP/1.1 has its own rules for both, and keeps them while it reads.
-        if !inbound.is_http1 {
-            headers::strict(&inbound.method, inbound.target.as_str(), fields.clone())?;
-        }
-        let hosts = fields
-            .clone()
-            .filter(|(name, _)| Kind::of(name) == Kind::Host);
-        let hosts = hosts.map(|(_, value)| value);
-        let authority = Authority::of(inbound.is_http1, inbound.authority, hosts)?;
-        let destination = visitor.destination(authority, &self.routes, access)?;
-        share.take_route(&destination.route, self.per_tunnel)?;
-        access.share = share;
-        if let Some(notice) = self.notice.as_ref().filter(|_| visitor.https)
-            && let Some(step) = notice.stop(
-                &Asked {
-                    method: &inbound.method,
-                    target: inbound.target.as_str(),
-                    authority: destination.authority.to_str().unwrap_or_default(),
-                    host: &destination.route.host,
-                },
-                fields.clone(),
-            )
-        {
-            return Err(ForwardError::Notice(Box::new(step)));
-        }
-        let (introduction, trusted) = (&destination.introduction, self.trusts(visitor));
-        let fields = headers::outbound(
-            &fields,
-            &inbound.options,
-            introduction,
-            trusted,
-            access.id(),
-            inbound.is_http1,
-        );
-        let head = head::Request {
-            tunnel: 0,
-            method: inbound.method,
-            https: visitor.https,
-            authority: destination.authority.clone(),
-            target: inbound.target,
-            end: inbound.end && inbound.protocol.is_none(),
-            protocol: inbound.protocol,
-            arrival: None,
-            fields: fields?,
-        };
-        if declared_length(&head.fields).is_some_and(|length| length > self.body.bytes) {
-            return Err(Fault::TooLarge.into());
-        }
-        Ok(Box::new(Outbound {
-            id: access.id().clone(),
-            route: destination.route.clone(),
-            sender: (!trusted).then(|| whole(visitor.remote.ip())),
-            head,
-            expects: inbound.expects,
-            window: inbound.window,
-            watched: None,
-            is_last: false,
-            version: inbound.version,
-            since: access.since(),
-        }))
-    }
-
     /// Sends a request on its way. The answer comes from [`next`](Self::next).
     ///
     /// Safe to drop: the exchange is cancelled. So is dropping what it returns.
@@ -530,32 +322,6 @@ impl Forward {
         }
         Ok((bytes, send, response))
     }
-
-    fn trusts(&self, visitor: &Visitor) -> bool {
-        let ip = visitor.remote.ip().to_canonical();
-        self.trusted_proxies.iter().any(|net| net.contains(&ip))
-    }
-}
-
-impl HeadLimit {
-    fn check<'a>(
-        &self,
-        target: &str,
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Result<(), ForwardError> {
-        let (mut count, mut bytes) = (0, target.len());
-        for (name, value) in fields {
-            count += 1;
-            bytes += name.len() + value.len();
-        }
-        if bytes > self.bytes {
-            return Err(ForwardError::HeadTooLarge);
-        }
-        if count > self.fields {
-            return Err(ForwardError::TooManyFields);
-        }
-        Ok(())
-    }
 }
 
 /// Whether messages may come whenever they like: a call of gRPC, or a stream of Connect, is one request for as
@@ -569,48 +335,6 @@ fn is_call(head: &head::Request) -> bool {
 
 /// For a request without a body.
 const NO_BODY: Option<Kept> = None;
-
-/// A request that may be sent.
-#[derive(Debug)]
-pub struct Prepared {
-    outbound: Box<Outbound>,
-    access: Box<Access>,
-}
-
-/// What is sent of a request, but for its body.
-#[derive(Debug)]
-struct Outbound {
-    id: RequestId,
-    route: Arc<Route>,
-    /// From where, if that is not a proxy that speaks for many.
-    sender: Option<IpAddr>,
-    head: head::Request,
-    /// The visitor waits to be asked for the body.
-    expects: bool,
-    /// What of its body may be here and wait for the agent.
-    window: u32,
-    /// What is known of its body, until that is sent.
-    watched: Option<oneshot::Receiver<Fault>>,
-    /// It is not sent once more.
-    is_last: bool,
-    /// In which version of HTTP it came, and when.
-    version: Version,
-    since: Instant,
-}
-
-impl Outbound {
-    /// How many bytes of it may be here while nobody takes it.
-    fn weight(&self) -> usize {
-        let head = &self.head;
-        let body = if head.end || head.protocol.is_some() {
-            0
-        } else {
-            let length = declared_length(&head.fields).unwrap_or(u64::MAX);
-            length.min(self.window.into()) as usize
-        };
-        head.target.as_str().len() + head.fields.encoded_len() + body
-    }
-}
 
 /// A request that got no response from the origin.
 #[derive(Debug)]
