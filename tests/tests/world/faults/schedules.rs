@@ -197,9 +197,10 @@ impl Game {
         }
         assert_eq!(self.mix.ledger.doubled(), [0; 0], "POSTs came twice");
         self.path.set(Faults::default());
-        let restored = Instant::now();
+        let (restored, really) = (Instant::now(), std::time::Instant::now());
         while door.small(1).await != Outcome::Whole {
-            assert!(restored.elapsed() < BACK, "the tunnel does not come back");
+            let is_late = restored.elapsed() > BACK && really.elapsed() > BACK;
+            assert!(!is_late, "the tunnel does not come back");
             sleep(Duration::from_millis(100)).await;
         }
         tally
@@ -228,5 +229,6 @@ const AT_ONCE: usize = 20;
 const KEPT: Duration = Duration::from_secs(25);
 /// How long an answer may take at most: the longest darkness, and what comes on top.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How soon the tunnel serves again, at the latest.
+/// How soon the tunnel serves again, at the latest: by the clock that jumps and by the one that does not, since names and
+/// the disk are asked by threads that have only the latter.
 const BACK: Duration = Duration::from_secs(60);
