@@ -3,21 +3,18 @@
 //! Lines carry colours; these are taken out again on the way to where nobody could see them.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
 
 use adit_shared::quic::Transport;
-use adit_shared::webhook::Seen;
-use anstyle::{AnsiColor, Style};
-use jiff::Timestamp;
+use anstyle::AnsiColor;
 use jiff::tz::TimeZone;
 
 use super::controls::HINT;
-use super::escape::escape;
 use super::outage::Outage;
-use super::{Text, View, qr};
+use super::style::{BOLD, DIM, brief, coloured, words};
+use super::{Text, View, life, qr, request};
 use crate::config::relay::is_loopback;
 use crate::config::{Origin, RelayAddress};
-use crate::status::{Event, Outcome, Request, Status};
+use crate::status::{Event, Status};
 
 /// What has been said so far.
 #[derive(Debug)]
@@ -54,8 +51,6 @@ impl Human {
             self.sessions.remove(relay);
         }
         match event {
-            // It is taken apart above.
-            Event::At(..) => {}
             Event::Online {
                 tunnel,
                 url,
@@ -68,123 +63,21 @@ impl Human {
                 self.online(relay, tunnel, is_new, urls, url, to);
             }
             Event::Offline { reason, retry_in } => {
-                let next = match retry_in {
-                    Some(Duration::ZERO) => "; trying again now".to_owned(),
-                    Some(delay) => format!("; trying again in {}", brief(*delay)),
-                    None => String::new(),
-                };
                 let outage = self.outages.entry(relay.to_owned()).or_default();
                 if let Some(offline) = outage.failed(reason) {
-                    let line = format!("{of}{offline}: {}{next}", words(reason));
-                    to.err(&life(AnsiColor::Yellow, &line));
+                    let text = life::away(&offline, reason, *retry_in);
+                    to.err(&coloured(AnsiColor::Yellow, &format!("{of}{text}")));
                 }
             }
-            // The whole session: that is said as the reason of the end.
-            Event::Refused { tunnel, .. } if tunnel.is_empty() => {}
-            Event::Refused {
-                tunnel, message, ..
-            } => to.err(&life(
-                AnsiColor::Red,
-                &format!("{of}refused {}: {}", words(tunnel), words(message)),
-            )),
-            Event::Inbox {
-                open: true,
-                waiting,
-                dead,
-                ..
-            } => {
-                let dead = match dead {
-                    0 => String::new(),
-                    dead => format!(", {dead} given up (relay inbox list)"),
-                };
-                to.err(&life(
-                    AnsiColor::Green,
-                    &format!("{of}inbox open: {waiting} waiting{dead}"),
-                ));
+            Event::Request(request) => {
+                let tunnels = self.view.origins.len();
+                to.err(&request::line(request, &self.zone, tunnels > 1));
             }
-            Event::Inbox { message, .. } => to.err(&life(
-                AnsiColor::Red,
-                &format!("{of}no inbox: {}", words(message)),
-            )),
-            Event::Migrated {
-                from,
-                to: now,
-                stalled,
-                lost,
-            } => to.err(&life(
-                AnsiColor::Cyan,
-                &format!(
-                    "{of}moved from {} to {}, {}, {lost} lost",
-                    from.ip(),
-                    now.ip(),
-                    brief(*stalled)
-                ),
-            )),
-            Event::Silent => to.err(&life(
-                AnsiColor::Yellow,
-                &format!(
-                    "{of}the relay does not answer; what is in flight waits, and another way is looked for"
-                ),
-            )),
-            Event::Resumed { stalled, lost } => to.err(&life(
-                AnsiColor::Green,
-                &format!(
-                    "{of}the relay is heard again after {}, {lost} lost",
-                    brief(*stalled)
-                ),
-            )),
-            Event::Lost { exchanges } => {
-                let requests = if *exchanges == 1 {
-                    "request"
-                } else {
-                    "requests"
-                };
-                to.err(&life(
-                    AnsiColor::Red,
-                    &format!(
-                        "{of}{exchanges} {requests} lost with the connection; the relay sends those again that it may"
-                    ),
-                ));
+            event => {
+                if let Some((colour, text)) = life::sentence(event) {
+                    to.err(&coloured(colour, &format!("{of}{text}")));
+                }
             }
-            Event::Transport {
-                transport,
-                moved,
-                strangled,
-            } => {
-                let (color, text) = match (transport, moved) {
-                    (Transport::Udp, _) => (AnsiColor::Green, "back on UDP"),
-                    (Transport::Tcp, _) if *strangled => (
-                        AnsiColor::Yellow,
-                        "UDP loses much here: trying TCP; requests in flight go on",
-                    ),
-                    (Transport::Tcp, true) => (
-                        AnsiColor::Yellow,
-                        "UDP is blocked here: going on over TCP; requests in flight go on",
-                    ),
-                    (Transport::Tcp, false) => (
-                        AnsiColor::Yellow,
-                        "UDP is blocked here: going over TCP until it is not",
-                    ),
-                };
-                to.err(&life(color, &format!("{of}{text}")));
-            }
-            Event::Request(request) => to.err(&self.request(request)),
-            Event::Draining => to.err(&life(
-                AnsiColor::Yellow,
-                "draining: what is in flight may finish; once more to quit at once",
-            )),
-            Event::RelayDraining => to.err(&life(
-                AnsiColor::Yellow,
-                &format!("{of}the relay is going away for a moment; connecting anew"),
-            )),
-            Event::OriginDown { origin, .. } => to.err(&life(
-                AnsiColor::Yellow,
-                &format!("waiting for {} (visitors get 502 meanwhile)", words(origin)),
-            )),
-            Event::OriginUp { origin, .. } => to.err(&life(
-                AnsiColor::Green,
-                &format!("{} is there", words(origin)),
-            )),
         }
     }
 
@@ -207,7 +100,7 @@ impl Human {
             if is_new_session || !is_again {
                 let (of, path) = (of(relay), self.path(relay));
                 let again = if is_again { "again" } else { "too" };
-                to.err(&life(
+                to.err(&coloured(
                     AnsiColor::Green,
                     &format!("{of}online {again}: {path}"),
                 ));
@@ -223,7 +116,7 @@ impl Human {
                 words(url),
                 self.path(relay)
             );
-            to.err(&life(AnsiColor::Green, &line));
+            to.err(&coloured(AnsiColor::Green, &line));
             if let Some(inspect) = self.view.inspect.filter(|_| is_first) {
                 to.err(&format!("inspector: http://{inspect}"));
             }
@@ -316,66 +209,6 @@ impl Human {
             format!("curl {url}")
         })
     }
-
-    fn request(&self, request: &Request) -> String {
-        let time = self.clock(request.at);
-        let method = escape(request.method.as_str(), MAX_METHOD);
-        let path = escape(&request.path, MAX_PATH);
-        let (style, status) = match request.status {
-            Some(status) => (of_status(status), status.to_string()),
-            None => (DIM, "---".to_owned()),
-        };
-        let took = brief(request.took);
-        let bytes = size(request.sent);
-        let mut line = format!(
-            "{DIM}{time}{DIM:#} {method:<7} {path:<32} {style}{status}{style:#} {took:>7} {bytes:>8}"
-        );
-        match request.outcome {
-            Outcome::Done => {}
-            Outcome::VisitorLeft => line.push_str(&format!("  {YELLOW}visitor left{YELLOW:#}")),
-            Outcome::Answered(code) => line.push_str(&format!("  {YELLOW}{code}{YELLOW:#}")),
-            Outcome::Failed(code) => line.push_str(&format!("  {RED}{code}{RED:#}")),
-        }
-        if let Some(webhook) = &request.webhook {
-            line.push_str(&seen(webhook));
-        }
-        if self.view.origins.len() > 1 {
-            let tunnel = words(&request.tunnel);
-            line.push_str(&format!("  {DIM}{tunnel}{DIM:#}"));
-        }
-        line
-    }
-
-    fn clock(&self, at: SystemTime) -> String {
-        let at = Timestamp::try_from(at).unwrap_or_default();
-        at.to_zoned(self.zone.clone())
-            .strftime("%H:%M:%S")
-            .to_string()
-    }
-}
-
-/// What is known of a webhook: whose it is, what happened, which one it is, and whether it is genuine.
-fn seen(webhook: &Seen) -> String {
-    let mut text = format!("  {BOLD}{}{BOLD:#}", webhook.provider);
-    if let Some(event) = &webhook.event {
-        text.push_str(&format!(" {}", escape(event, MAX_EVENT)));
-    }
-    if let Some(id) = &webhook.id {
-        text.push_str(&format!(" {DIM}{}{DIM:#}", escape(id, MAX_ID)));
-    }
-    match webhook.verified {
-        Some(true) => text.push_str(&format!(" {GREEN}✓{GREEN:#}")),
-        Some(false) => {
-            let why = webhook.why.unwrap_or_default();
-            text.push_str(&format!(" {RED}✗ {why}{RED:#}"));
-        }
-        None => {}
-    }
-    if webhook.attempt > 1 {
-        let attempt = webhook.attempt;
-        text.push_str(&format!(" {YELLOW}attempt {attempt}{YELLOW:#}"));
-    }
-    text
 }
 
 /// Which of several relays a line is about.
@@ -387,73 +220,12 @@ fn of(relay: &str) -> String {
     }
 }
 
-fn life(colour: AnsiColor, text: &str) -> String {
-    let style = colour.on_default();
-    format!("{style}{text}{style:#}")
-}
-
-/// A short text from elsewhere.
-fn words(text: &str) -> std::borrow::Cow<'_, str> {
-    escape(text, MAX_WORDS)
-}
-
-fn of_status(status: u16) -> Style {
-    match status {
-        200..=299 => AnsiColor::Green.on_default(),
-        300..=399 => AnsiColor::Cyan.on_default(),
-        400..=499 => YELLOW,
-        500..=599 => RED,
-        _ => DIM,
-    }
-}
-
-/// A duration in few characters.
-pub(crate) fn brief(duration: Duration) -> String {
-    let ms = duration.as_secs_f64() * 1e3;
-    if ms < 9.95 {
-        format!("{ms:.1} ms")
-    } else if ms < 999.5 {
-        format!("{ms:.0} ms")
-    } else if ms < 99_950.0 {
-        format!("{:.1} s", ms / 1e3)
-    } else {
-        format!("{:.0} min", ms / 60e3)
-    }
-}
-
-/// A number of bytes in few characters.
-fn size(bytes: u64) -> String {
-    let mut shown = bytes as f64;
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    for unit in ["kB", "MB", "GB"] {
-        shown /= 1e3;
-        if shown < 999.95 {
-            return format!("{shown:.1} {unit}");
-        }
-    }
-    format!("{:.1} TB", shown / 1e3)
-}
-
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
-const YELLOW: Style = AnsiColor::Yellow.on_default();
-const RED: Style = AnsiColor::Red.on_default();
-const GREEN: Style = AnsiColor::Green.on_default();
-
-/// In characters.
-const MAX_WORDS: usize = 300;
-const MAX_PATH: usize = 80;
-const MAX_METHOD: usize = 16;
-const MAX_EVENT: usize = 48;
-const MAX_ID: usize = 48;
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Stream;
     use super::*;
-    use http::Method;
 
     fn human(origins: &[(&str, Origin)], relay: &str, terminal: bool) -> Human {
         let origins = origins
@@ -588,54 +360,6 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_one_line_that_no_visitor_can_break() {
-        let origins = [("web", Origin::Echo), ("api", Origin::Echo)];
-        let human = human(&origins, "relay.test", true);
-        let mut request = Request {
-            id: "r1".into(),
-            tunnel: "web".into(),
-            at: SystemTime::UNIX_EPOCH + Duration::from_secs(3661),
-            method: Method::POST,
-            path: "/a\n\u{1b}[2J".into(),
-            status: Some(200),
-            took: Duration::from_micros(1_250),
-            received: 0,
-            sent: 1234,
-            outcome: Outcome::Done,
-            webhook: None,
-        };
-        let plain = |request: &Request| {
-            let line = human.request(request);
-            anstream::adapter::strip_str(&line).to_string()
-        };
-        assert_eq!(
-            plain(&request),
-            "01:01:01 POST    /a\\n\\x1b[2J                      200  1.2 ms   1.2 kB  web"
-        );
-        let github = adit_shared::webhook::provider("github").unwrap();
-        request.webhook = Some(Seen {
-            event: Some("push".into()),
-            id: Some("7\u{1b}2".into()),
-            verified: Some(false),
-            why: Some("mismatch"),
-            attempt: 2,
-            ..Seen::new(github)
-        });
-        assert!(
-            plain(&request).ends_with("1.2 kB  github push 7\\x1b2 ✗ mismatch attempt 2  web"),
-            "{}",
-            plain(&request)
-        );
-        request.webhook = None;
-        request.status = Some(401);
-        request.outcome = Outcome::Answered("webhook-unverified");
-        assert!(plain(&request).ends_with("401  1.2 ms   1.2 kB  webhook-unverified  web"));
-        request.status = None;
-        request.outcome = Outcome::Failed("origin-refused");
-        assert!(plain(&request).ends_with("---  1.2 ms   1.2 kB  origin-refused  web"));
-    }
-
-    #[test]
     fn life_events_say_what_happens_next() {
         for (retry_in, end) in [
             (None, ""),
@@ -679,27 +403,5 @@ mod tests {
             message: "it is taken; choose another".into(),
         };
         assert_eq!(line(&event), "refused web: it is taken; choose another\n");
-    }
-
-    #[test]
-    fn figures_are_brief() {
-        for (us, shown) in [
-            (0, "0.0 ms"),
-            (450, "0.5 ms"),
-            (9_949, "9.9 ms"),
-            (12_000, "12 ms"),
-            (1_500_000, "1.5 s"),
-            (120_000_000, "2 min"),
-        ] {
-            assert_eq!(brief(Duration::from_micros(us)), shown);
-        }
-        for (bytes, shown) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_500, "1.5 kB"),
-            (3_000_000, "3.0 MB"),
-        ] {
-            assert_eq!(size(bytes), shown);
-        }
     }
 }

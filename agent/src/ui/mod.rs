@@ -5,7 +5,10 @@
 //! must not stop the tunnels; a pipe that is closed is no reason to stop either.
 //!
 //! - [`escape`]: text from strangers;
-//! - `human`: lines for people;
+//! - `style`: how words and figures look;
+//! - `life`: what happens, as a sentence, and `request`: one that ended, as a line;
+//! - `outage`: a relay that stays away, without a line for each try;
+//! - `human`: all of it, for people;
 //! - `qr`: a URL as a QR code;
 //! - `keys`: what is pressed, and `controls`: what that does.
 
@@ -13,8 +16,11 @@ mod controls;
 pub mod escape;
 mod human;
 mod keys;
+mod life;
 mod outage;
 mod qr;
+mod request;
+mod style;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -33,7 +39,7 @@ use controls::{Controls, Do};
 use human::Human;
 use keys::{Back, Keys};
 
-pub(crate) use human::brief;
+pub(crate) use style::brief;
 
 /// What is known from the start about what will be said.
 #[derive(Clone, Debug)]
