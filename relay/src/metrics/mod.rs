@@ -3,6 +3,7 @@
 
 mod paths;
 mod report;
+mod seconds;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use adit_shared::stall::Sweep;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{self, ConstCounter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{self, ConstGauge};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{BOUNDS, Counter, Durations, Gauge, Holds, Inboxes, Kept, Metrics, Paths, bound};
+use super::seconds::Seconds;
+use super::{Counter, Gauge, Holds, Inboxes, Kept, Metrics, Paths};
 use crate::edge::tls::issued::Issued;
 
 /// What all shards have counted. Cheap to clone.
@@ -189,72 +189,13 @@ impl Report {
     }
 
     fn counters(&self, registry: &mut Registry) {
-        let count = |pick: fn(&Metrics) -> &Counter| ConstCounter::new(self.count(pick));
-        registry.register(
-            "handshakes_failed",
-            "QUIC handshakes that did not become a session",
-            count(|shard| &shard.handshakes_failed),
-        );
-        registry.register(
-            "migrations",
-            "Changes of an agent's address that its session survived",
-            count(|shard| &shard.migrations),
-        );
-        registry.register(
-            "packets_sent",
-            "QUIC packets to agents",
-            count(|shard| &shard.packets_sent),
-        );
-        registry.register(
-            "packets_lost",
-            "QUIC packets to agents that were lost on the way",
-            count(|shard| &shard.packets_lost),
-        );
-        registry.register(
-            "knocks",
-            "Knocks of agents that had heard nothing for a while, answered",
-            count(|shard| &shard.knocks),
-        );
-        registry.register(
-            "visitors_refused",
-            "Connections of visitors refused because there were too many",
-            count(|shard| &shard.visitors_refused),
-        );
-        registry.register(
-            "proxy_headers_refused",
-            "Connections of proxies refused for want of a proper PROXY header",
-            count(|shard| &shard.proxy_headers_refused),
-        );
-        registry.register(
-            "notices",
-            "Requests of browsers answered with the notice, or with the way on from it",
-            count(|shard| &shard.notices),
-        );
-        registry.register(
-            "reconnects",
-            "Sessions of agents that came back to a name of theirs",
-            count(|shard| &shard.reconnects),
-        );
-        registry.register(
-            "mirrored",
-            "Copies of requests that a mirror has answered",
-            count(|shard| &shard.mirrored),
-        );
-        registry.register(
-            "mirror_dropped",
-            "Copies for which a mirror had no room, or that it did not answer",
-            count(|shard| &shard.mirror_dropped),
-        );
-        registry.register(
-            "resent",
-            "Requests sent once more because their session was lost or did not begin with them",
-            count(|shard| &shard.resent),
-        );
-        registry.register(
-            "carriers_refused",
-            "TCP connections of agents refused because there were too many",
-            count(|shard| &shard.carriers_refused),
-        );
+        for (name, help, pick) in COUNTERS {
+            registry.register(name, help, ConstCounter::new(self.count(pick)));
+        }
+        for (name, help, pick) in BYTES {
+            let count = ConstCounter::new(self.count(pick));
+            registry.register_with_unit(name, help, Unit::Bytes, count);
+        }
         registry.register("answers", "The relay's own answers by code", self.answers());
         registry.register(
             "limited",
@@ -265,33 +206,6 @@ impl Report {
             "responses",
             "Origins' responses by class of status",
             self.responses(),
-        );
-        registry.register(
-            "visitor_left",
-            "Requests whose visitor left before the end",
-            count(|shard| &shard.visitor_left),
-        );
-        registry.register(
-            "responses_cut",
-            "Responses cut after their head",
-            count(|shard| &shard.cut),
-        );
-        registry.register(
-            "exchanges_reset_over_budget",
-            "Requests reset because visitors that stopped reading held too much",
-            count(|shard| &shard.over_budget),
-        );
-        registry.register_with_unit(
-            "request_body",
-            "Bodies of requests",
-            Unit::Bytes,
-            count(|shard| &shard.request_bytes),
-        );
-        registry.register_with_unit(
-            "response_body",
-            "Bodies of responses",
-            Unit::Bytes,
-            count(|shard| &shard.response_bytes),
         );
         registry.register_with_unit(
             "request_duration",
@@ -445,6 +359,99 @@ fn number(value: usize) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
+/// Name, meaning and counter of each shard.
+type Row = (&'static str, &'static str, fn(&Metrics) -> &Counter);
+
+/// What is counted, but for what has labels or a unit.
+const COUNTERS: [Row; 16] = [
+    (
+        "handshakes_failed",
+        "QUIC handshakes that did not become a session",
+        |shard| &shard.handshakes_failed,
+    ),
+    (
+        "migrations",
+        "Changes of an agent's address that its session survived",
+        |shard| &shard.migrations,
+    ),
+    ("packets_sent", "QUIC packets to agents", |shard| {
+        &shard.packets_sent
+    }),
+    (
+        "packets_lost",
+        "QUIC packets to agents that were lost on the way",
+        |shard| &shard.packets_lost,
+    ),
+    (
+        "knocks",
+        "Knocks of agents that had heard nothing for a while, answered",
+        |shard| &shard.knocks,
+    ),
+    (
+        "visitors_refused",
+        "Connections of visitors refused because there were too many",
+        |shard| &shard.visitors_refused,
+    ),
+    (
+        "proxy_headers_refused",
+        "Connections of proxies refused for want of a proper PROXY header",
+        |shard| &shard.proxy_headers_refused,
+    ),
+    (
+        "notices",
+        "Requests of browsers answered with the notice, or with the way on from it",
+        |shard| &shard.notices,
+    ),
+    (
+        "reconnects",
+        "Sessions of agents that came back to a name of theirs",
+        |shard| &shard.reconnects,
+    ),
+    (
+        "mirrored",
+        "Copies of requests that a mirror has answered",
+        |shard| &shard.mirrored,
+    ),
+    (
+        "mirror_dropped",
+        "Copies for which a mirror had no room, or that it did not answer",
+        |shard| &shard.mirror_dropped,
+    ),
+    (
+        "resent",
+        "Requests sent once more because their session was lost or did not begin with them",
+        |shard| &shard.resent,
+    ),
+    (
+        "carriers_refused",
+        "TCP connections of agents refused because there were too many",
+        |shard| &shard.carriers_refused,
+    ),
+    (
+        "visitor_left",
+        "Requests whose visitor left before the end",
+        |shard| &shard.visitor_left,
+    ),
+    ("responses_cut", "Responses cut after their head", |shard| {
+        &shard.cut
+    }),
+    (
+        "exchanges_reset_over_budget",
+        "Requests reset because visitors that stopped reading held too much",
+        |shard| &shard.over_budget,
+    ),
+];
+
+/// What is counted in bytes.
+const BYTES: [Row; 2] = [
+    ("request_body", "Bodies of requests", |shard| {
+        &shard.request_bytes
+    }),
+    ("response_body", "Bodies of responses", |shard| {
+        &shard.response_bytes
+    }),
+];
+
 /// Which round trips are told, as shares of the sessions.
 const SHARES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"), (1.0, "1")];
 
@@ -466,42 +473,6 @@ struct LimitLabel {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ClassLabel {
     class: &'static str,
-}
-
-/// A histogram that is complete.
-#[derive(Debug)]
-struct Seconds {
-    /// Upper bounds, and how many are above the one before.
-    buckets: Vec<(f64, u64)>,
-    sum: f64,
-}
-
-impl Seconds {
-    fn of(all: &[&Durations]) -> Self {
-        let sum = |pick: &dyn Fn(&Durations) -> u64| all.iter().map(|one| pick(one)).sum::<u64>();
-        let bucket = |place| {
-            let bound = match place {
-                BOUNDS => f64::INFINITY,
-                place => bound(place).as_secs_f64(),
-            };
-            (bound, sum(&|one| one.upto[place].value()))
-        };
-        Self {
-            buckets: (0..=BOUNDS).map(bucket).collect(),
-            sum: sum(&|one| one.nanoseconds.value()) as f64 / 1e9,
-        }
-    }
-}
-
-impl EncodeMetric for Seconds {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let count = self.buckets.iter().map(|(_, count)| count).sum();
-        encoder.encode_histogram::<NoLabelSet>(self.sum, count, &self.buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Histogram
-    }
 }
 
 #[cfg(test)]
