@@ -101,7 +101,7 @@ pub struct Place {
     /// Read further settings from this TOML file
     ///
     /// Its keys are the names of the flags, as in `domain = "relay.example.com"`; and there are
-    /// `reserve` and the tables `[limits]` and `[inbox]`. No file is read unless it is named here.
+    /// `reserve` and the tables `[limits]`, `[inbox]` and `[[webhook]]`. No file is read unless it is named here.
     #[arg(long, value_name = "FILE", env = "ADIT_CONFIG")]
     pub config: Option<PathBuf>,
 }
