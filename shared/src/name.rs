@@ -30,7 +30,7 @@ impl Host {
         };
         match port {
             None | Some("") => host.parse(),
-            Some(digits) => self::port(digits).ok_or(BadHost).and(host.parse()),
+            Some(digits) => self::port(digits).ok_or(BadHost).and_then(|_| host.parse()),
         }
     }
 
