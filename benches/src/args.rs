@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use adit_relay::args::quantity::Span;
+use adit_shared::quantity::Span;
 use clap::{Parser, ValueHint};
 
 use crate::sizes::Sizes;

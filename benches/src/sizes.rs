@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use adit_relay::args::quantity::Size;
+use adit_shared::quantity::Size;
 use bytes::Bytes;
 use thiserror::Error;
 

@@ -5,6 +5,7 @@
 //!
 //! - [`name`]: the names of things, made by parsing;
 //! - [`paths`]: patterns of paths;
+//! - [`quantity`]: durations and sizes, as people type them;
 //! - [`wire`]: the protocol `adit/1`, as bytes;
 //! - [`hop`]: header fields that are for one hop only;
 //! - [`length`]: the length that a message declares;
@@ -43,6 +44,7 @@ pub mod name;
 pub mod pace;
 pub mod paths;
 pub mod pump;
+pub mod quantity;
 pub mod quic;
 mod signal;
 pub mod stall;

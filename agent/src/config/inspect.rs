@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use adit_relay::args::quantity::Size;
+use adit_shared::quantity::Size;
 
 use super::given::Given;
 use super::{BadConfig, DEFAULT_INSPECT};

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use adit_relay::args::quantity::Size;
+use adit_shared::quantity::Size;
 use adit_shared::quic::Congestion;
 use adit_shared::quic::tls::{self, Pin, Trust};
 use adit_shared::quic::tuning::{WINDOWS, Window};

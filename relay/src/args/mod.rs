@@ -5,8 +5,9 @@
 
 mod acme;
 mod inbox;
+mod limit;
 pub mod listen;
-pub mod quantity;
+mod network;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::process;
 
 use adit_shared::name::Host;
+use adit_shared::quantity::Span;
 use adit_shared::quic::{Congestion, MAX_SHARDS};
 use adit_shared::telemetry::LogFormat;
 use clap::builder::BoolishValueParser;
@@ -22,8 +24,9 @@ use serde::Deserialize;
 
 pub use self::acme::{Acme, BadResolver, Resolver};
 pub use self::inbox::{Inbox, InboxState};
+pub use self::limit::{BadLimit, Limit};
 pub use self::listen::Listen;
-pub use self::quantity::{Limit, Network, Size, Span};
+pub use self::network::{BadNetwork, Network};
 use crate::auth::Pattern;
 
 /// The public side of an Adit tunnel: takes visitors' requests and hands them to agents.

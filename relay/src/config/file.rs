@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use adit_shared::name::Host;
+use adit_shared::quantity::Span;
 use adit_shared::quic::Congestion;
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, inbox, limits, webhooks};
-use crate::args::{Format, Listen, Network, Resolver, Span};
+use crate::args::{Format, Listen, Network, Resolver};
 
 /// The file as typed.
 #[derive(Debug, Default, Deserialize)]

@@ -1,5 +1,6 @@
 //! What may be kept for agents that are away.
 
+use adit_shared::quantity::Size;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 
@@ -7,7 +8,6 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::file::text;
-use crate::args::Size;
 use crate::queue::Limits;
 
 /// The table `[inbox]` of the file, as typed.

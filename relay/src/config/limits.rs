@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use adit_shared::pace::Least;
+use adit_shared::quantity::{Size, Span};
 use adit_shared::quic::tuning::{EXCHANGES, WINDOWS, Window};
 use adit_shared::stall::Budget;
 use adit_shared::wire::fields::{MAX_FIELDS, MAX_HEAD};
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use super::file::text;
 use super::{ConfigError, Mode, memory};
 use crate::addresses;
-use crate::args::{self, Size, Span};
+use crate::args;
 
 /// The relay's limits.
 #[derive(Clone, Debug, Eq, PartialEq)]

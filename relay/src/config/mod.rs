@@ -19,6 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use adit_shared::name::Host;
+use adit_shared::quantity::Span;
 use adit_shared::quic::{Congestion, MAX_SHARDS};
 use adit_shared::telemetry::LogFormat;
 use adit_shared::webhook::fetch::Way;
@@ -30,7 +31,7 @@ pub use self::error::{BAD_CONFIG, ConfigError};
 use self::file::{File, Open};
 pub use self::limits::Limits;
 pub use self::webhooks::Webhooks;
-use crate::args::{Listen, Network, Place, Serve, Span};
+use crate::args::{Listen, Network, Place, Serve};
 use crate::queue;
 
 /// Who a relay is for.

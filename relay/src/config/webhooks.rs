@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use adit_shared::quantity::{Size, Span};
 use adit_shared::webhook::Rule;
 use adit_shared::webhook::rule::Typed;
 use adit_shared::webhook::secrets::{SecretFile, Secrets};
@@ -11,7 +12,6 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::file::{text, texts};
-use crate::args::{Size, Span};
 use crate::auth::pattern::Pattern;
 
 /// The rules for some hosts.

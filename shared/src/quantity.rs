@@ -1,10 +1,8 @@
-//! Durations, sizes and networks, as people type them.
+//! Durations and sizes, as people type them.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use thiserror::Error;
 
 /// A duration, such as `500ms`, `10s`, `1h30m`.
@@ -56,52 +54,6 @@ impl FromStr for Size {
 #[error("a size is a number of bytes, such as 65536, 64KiB or 1MiB")]
 pub struct BadSize;
 
-/// A network, such as `10.0.0.0/8`, or one address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Network(pub IpNet);
-
-impl FromStr for Network {
-    type Err = BadNetwork;
-
-    fn from_str(text: &str) -> Result<Self, BadNetwork> {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self(address.into()));
-        }
-        text.parse().map(Self).map_err(|_| BadNetwork)
-    }
-}
-
-/// The text is no network.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("a network is an address and a prefix length, such as 10.0.0.0/8 or fd00::/8")]
-pub struct BadNetwork;
-
-/// A limit by its name, such as `visitors=100`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Limit {
-    /// The name.
-    pub key: String,
-    /// What it is to be.
-    pub value: String,
-}
-
-impl FromStr for Limit {
-    type Err = BadLimit;
-
-    fn from_str(text: &str) -> Result<Self, BadLimit> {
-        let (key, value) = text.split_once('=').ok_or(BadLimit)?;
-        Ok(Self {
-            key: key.trim().to_owned(),
-            value: value.trim().to_owned(),
-        })
-    }
-}
-
-/// The text is no limit.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("a limit is its name and a value, such as visitors=100 or head-timeout=5s")]
-pub struct BadLimit;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,14 +83,5 @@ mod tests {
         for text in ["", "KiB", "-1", "1.5MiB", "1KB", "99999999999999GiB"] {
             assert_eq!(text.parse::<Size>(), Err(BadSize), "{text}");
         }
-    }
-
-    #[test]
-    fn one_address_is_a_network_too() {
-        let read = |text: &str| text.parse().map(|Network(net)| net.to_string());
-        assert_eq!(read("10.0.0.0/8").unwrap(), "10.0.0.0/8");
-        assert_eq!(read("192.0.2.1").unwrap(), "192.0.2.1/32");
-        assert_eq!(read("::1").unwrap(), "::1/128");
-        assert_eq!(read("10.0.0.0/33"), Err(BadNetwork));
     }
 }
