@@ -24,7 +24,8 @@ pub struct Local {
 }
 
 /// Starts a relay at the usual ports of local mode, or at free ones when they are in use or are
-/// where an origin of `config` is: it would be forwarded to itself.
+/// where an origin of `config` is: it would be forwarded to itself. Not safe to drop, as
+/// [`adit_relay::start`] is not.
 ///
 /// # Errors
 ///

@@ -89,7 +89,8 @@ pub struct Ready {
     pub open: bool,
 }
 
-/// Starts a relay on the current runtime; its shards but the first get threads of their own.
+/// Starts a relay on the current runtime; its shards but the first get threads of their own. Not safe to drop:
+/// what has begun by then is not taken back.
 ///
 /// # Errors
 ///
@@ -493,7 +494,8 @@ impl Relay {
     }
 
     /// Ends the relay: agents are told to go elsewhere, nothing new is taken, what is in flight may
-    /// finish within the grace period. True when all of it did.
+    /// finish within the grace period. True when all of it did. Dropping it aborts what is left, as dropping
+    /// the relay does.
     pub async fn drain(mut self) -> bool {
         info!(grace = ?self.grace, "draining");
         // Agents first: they can look for another relay while requests finish.

@@ -83,6 +83,7 @@ impl Tasks {
 
     /// Asks all tasks to end and waits for it, at most `grace`; then aborts the rest. True when
     /// all ended by themselves. A child waits for its parent's tasks too, so drain the parent.
+    /// Dropping it leaves the tasks told to end, and none aborted.
     pub async fn drain(&self, grace: Duration) -> bool {
         self.stop();
         self.alive.close();

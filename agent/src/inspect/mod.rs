@@ -75,7 +75,7 @@ impl Inspector {
 }
 
 /// Listens on `address`, or on one of the next ports if it is `movable` and taken. `None` when
-/// there is no address.
+/// there is no address. Safe to drop.
 ///
 /// # Errors
 ///

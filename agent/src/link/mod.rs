@@ -131,7 +131,8 @@ struct Agent {
     left: Arc<Notify>,
 }
 
-/// Serves the tunnels of `config` until `tasks` are stopped or going on makes no sense.
+/// Serves the tunnels of `config` until `tasks` are stopped or going on makes no sense. Not to be dropped before:
+/// a relay in this process would end undrained.
 ///
 /// # Errors
 ///

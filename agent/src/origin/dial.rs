@@ -148,7 +148,8 @@ impl Dialer {
         }
     }
 
-    /// Whether a connection can be opened now, without saying anything on it.
+    /// Whether a connection can be opened now, without saying anything on it; one that
+    /// takes longer than requests wait for is none. Safe to drop.
     pub async fn probe(&self) -> bool {
         let probe = async {
             match &self.target {

@@ -76,7 +76,8 @@ impl Shared {
         kept?.ready().await.ok()
     }
 
-    /// Begins to speak HTTP/2 on a connection, which requests share from now on.
+    /// Begins to speak HTTP/2 on a connection, which requests share from now on, and which `tasks` keep
+    /// going. Safe to drop: the connection is closed.
     ///
     /// # Errors
     ///

@@ -188,7 +188,7 @@ impl Upstream {
         }
     }
 
-    /// Whether the origin accepts connections now.
+    /// Whether the origin accepts connections now. Safe to drop.
     pub async fn is_up(&self) -> bool {
         match &self.0.kind {
             Kind::Echo => true,

@@ -58,7 +58,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves until the tasks are stopped.
+    /// Serves until the tasks are stopped. Safe to drop: connections end with the tasks.
     pub async fn listen(self, listener: TcpListener) {
         let connections = Arc::new(Semaphore::new(CONNECTIONS));
         loop {

@@ -114,7 +114,7 @@ impl Auth {
     }
 
     /// As [`refresh`](Self::refresh), also after a change that this process made, which the
-    /// database's version does not show.
+    /// database's version does not show. Safe to drop: then what was known before stays known.
     ///
     /// # Errors
     ///

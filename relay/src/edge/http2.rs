@@ -35,7 +35,7 @@ use super::serve::{Asker, Body, Reply, Service, Told, tell};
 use crate::forward::{Inbound, Visitor};
 
 /// Serves one connection until it ends, or until the service's tasks are stopped and the requests
-/// in flight have ended.
+/// in flight have ended. Dropping it closes the connection, and cancels its exchanges.
 pub async fn serve<T>(io: T, service: Arc<Service>, visitor: Visitor)
 where
     T: AsyncRead + AsyncWrite + Unpin,

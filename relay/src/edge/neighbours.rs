@@ -90,7 +90,8 @@ impl Neighbours {
 }
 
 impl Inbox {
-    /// Serves what is handed over until the service's tasks are stopped.
+    /// Serves what is handed over until the service's tasks are stopped, and then what was under way to here.
+    /// Dropping it closes the connections that wait.
     pub async fn serve(mut self, service: Arc<Service>) {
         loop {
             let handed = tokio::select! {

@@ -21,7 +21,8 @@ use super::serve::Service;
 use crate::forward::ForwardError;
 use crate::forward::headers::Authority;
 
-/// Serves one connection: every request is answered by where to ask instead.
+/// Serves one connection: every request is answered by where to ask instead. Dropping it closes
+/// the connection.
 pub async fn serve(stream: TcpStream, https: u16, service: Arc<Service>) {
     let (stop, head_timeout) = (service.tasks.clone(), service.patience.head);
     let metrics = service.metrics.clone();

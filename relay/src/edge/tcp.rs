@@ -88,7 +88,8 @@ fn listening(address: SocketAddr, shared: bool) -> io::Result<Bound> {
 
 /// Accepts connections until the service's tasks are stopped, and those that wait by then: the system would
 /// reset them, and their visitors have been told that they are connected. `connections` has a permit for
-/// each that may be open, over all listeners of all shards.
+/// each that may be open, over all listeners of all shards. Dropping it closes the listener, and no
+/// connection.
 pub async fn listen(
     listener: TcpListener,
     role: Role,

@@ -82,7 +82,7 @@ pub struct Raw {
 
 impl Raw {
     /// Carries raw bytes between the agent and the visitor with `pump` until both directions have
-    /// ended.
+    /// ended. Dropping it cuts both.
     pub async fn carry<F>(mut self, pump: impl FnOnce((Watched<QuicSource>, SendHalf)) -> F)
     where
         F: Future<Output = io::Result<(u64, u64)>>,

@@ -119,7 +119,7 @@ pub struct Limits {
 }
 
 impl Join {
-    /// Lets agents in until the tasks are stopped.
+    /// Lets agents in until the tasks are stopped. Dropping it leaves those that are in to their tasks.
     pub async fn listen(self, listener: Listener) {
         let mut waiting = Waiting::new(WAITING);
         // Those that are over at once cost as much work as those that last.
@@ -401,7 +401,7 @@ async fn forbid_one_way(session: &Session) {
     }
 }
 
-/// Closes the sessions of tokens that were revoked, within a second, until `tasks` stop.
+/// Closes the sessions of tokens that were revoked, within a second, until `tasks` stop. Safe to drop.
 pub async fn watch_tokens(auth: Auth, sessions: Sessions, tasks: Tasks) {
     let mut ticks = tokio::time::interval(TOKEN_CHECK);
     loop {

@@ -139,7 +139,8 @@ where
     Ok(sent)
 }
 
-/// Sends `data` piece by piece as the peer's window allows, so that nothing is queued.
+/// Sends `data` piece by piece as the peer's window allows, so that nothing is queued. Not safe to
+/// drop halfway: what was not sent is lost, so reset the stream then.
 ///
 /// # Errors
 ///

@@ -64,7 +64,7 @@ impl Transport for TlsStream<TcpStream> {
 
 /// Serves one connection, of which `early` was read already, until it ends, or until the service's tasks
 /// are stopped and the request in flight has ended. A connection that has asked for nothing yet by then may
-/// do so once: its visitor may just have been let in.
+/// do so once: its visitor may just have been let in. Dropping it closes the connection, and cancels its exchange.
 pub async fn serve<T: Transport>(io: T, early: BytesMut, service: &Service, visitor: &Visitor) {
     let mut connection = Connection::new(io, early, service.patience.download);
     let mut patience = Patience::new(service.patience.head);

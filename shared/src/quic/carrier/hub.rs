@@ -128,7 +128,8 @@ impl Carriers {
         self.table().len()
     }
 
-    /// Closes all, after what was to be sent, and waits for it at most `grace`.
+    /// Closes all, after what was to be sent, and waits for it at most `grace`. Dropping it leaves them to
+    /// end by themselves.
     pub async fn end(&self, grace: Duration) {
         for seat in self.table().values() {
             seat.queues.close(Ended::Here);
