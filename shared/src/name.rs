@@ -28,10 +28,12 @@ impl Host {
             Some(at) if !text.ends_with(']') => (&text[..at], Some(&text[at + 1..])),
             _ => (text, None),
         };
-        match port {
-            None | Some("") => host.parse(),
-            Some(digits) => self::port(digits).ok_or(BadHost).and_then(|_| host.parse()),
+        // A colon may have no port behind it.
+        let digits = port.filter(|digits| !digits.is_empty());
+        if digits.is_some_and(|digits| self::port(digits).is_none()) {
+            return Err(BadHost);
         }
+        host.parse()
     }
 
     /// The host as text.
