@@ -40,7 +40,7 @@ impl fmt::Display for Kind {
 }
 
 /// The answers of one order. Dropped, those of handshakes and requests are not given any more; DNS
-/// records stay until [`end`](Self::end), or until the relay starts again.
+/// records stay until [`end`](Self::end), or until those that were left behind are removed.
 #[derive(Default)]
 pub(super) struct Given {
     answers: Vec<Answer>,

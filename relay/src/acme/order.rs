@@ -72,11 +72,14 @@ impl Orders {
         failures: u32,
         old: Option<&CertificateDer<'static>>,
     ) -> Result<Certificate, AcmeError> {
-        match (self.by_dns(names), &self.lead) {
-            (Some(dns), _) => dns.tidy().await,
-            (None, Some(lead)) => lead.check(name).await?,
-            (None, None) => {}
-        }
+        let _turn = match (self.by_dns(names), &self.lead) {
+            (Some(dns), _) => Some(dns.turn().await),
+            (None, Some(lead)) => {
+                lead.check(name).await?;
+                None
+            }
+            (None, None) => None,
+        };
         self.issued.orders.inc();
         tracing::info!(name, directory = %self.config.directory, "certificate ordered");
         let work = self.attempt(names, failures, old);

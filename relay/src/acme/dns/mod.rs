@@ -1,10 +1,11 @@
 //! DNS records that answer a challenge (RFC 8555 section 8.4): set by a program or at a provider, and
-//! removed in the end, also when the relay crashed in between.
+//! removed in the end, also when that fails at first, or the relay crashes in between.
 
 mod cloudflare;
 mod hook;
 pub mod message;
 pub(super) mod server;
+mod sweep;
 pub mod tsig;
 mod update;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, Notify};
 
 use self::cloudflare::Cloudflare;
 use self::message::Change;
@@ -24,7 +25,7 @@ use crate::config;
 use crate::store::{Store, dns_records};
 
 /// A TXT record.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Record {
     /// The whole name, with the dot at its end.
     pub(super) name: String,
@@ -47,8 +48,11 @@ pub(super) struct Dns {
     store: Store,
     /// How long a record takes until it can be seen everywhere.
     wait: Duration,
-    /// Whether records of the relay before were removed.
-    is_tidy: Arc<OnceCell<()>>,
+    /// Held while an order has records set, and while one that was left behind is removed: there are programs
+    /// that remove all of a name. Whether removing those of the relay before was tried.
+    is_tidy: Arc<Mutex<bool>>,
+    /// Told when an order has ended, and may have left something behind.
+    ended: Arc<Notify>,
 }
 
 #[derive(Clone)]
@@ -80,6 +84,7 @@ impl Dns {
             store: store.clone(),
             wait: config.dns_wait,
             is_tidy: Arc::default(),
+            ended: Arc::default(),
         }))
     }
 
@@ -103,7 +108,7 @@ impl Dns {
         tokio::time::sleep(self.wait).await;
     }
 
-    /// Removes a record. What cannot be removed is tried again when the relay starts.
+    /// Removes a record. What cannot be removed is tried again by [`keep_tidy`](Self::keep_tidy).
     pub(super) async fn cleanup(&self, record: &Record) {
         let removed = match &self.way {
             Way::Hook(program) => hook::run(program, "cleanup", record).await,
@@ -121,24 +126,6 @@ impl Dns {
         if let Err(error) = noted.await {
             tracing::warn!(%error, "cannot note that a DNS record was removed");
         }
-    }
-
-    /// Removes what a relay before left behind, once: whoever calls while that is under way waits for it.
-    /// Records must not be set before, since there are programs that remove all of a name. Safe to drop.
-    pub(super) async fn tidy(&self) {
-        let work = async {
-            match self.store.call(|db| dns_records::all(db)).await {
-                Ok(left) => {
-                    for (name, value) in left {
-                        self.cleanup(&Record { name, value }).await;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot remove DNS records that were left behind");
-                }
-            }
-        };
-        self.is_tidy.get_or_init(|| work).await;
     }
 }
 

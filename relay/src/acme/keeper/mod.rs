@@ -121,7 +121,7 @@ impl Keeper {
                 tokio::select! {
                     biased;
                     () = tasks.stopped() => {}
-                    () = dns.tidy() => {}
+                    () = dns.keep_tidy() => {}
                 }
             });
         }
