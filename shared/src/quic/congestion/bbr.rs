@@ -178,7 +178,12 @@ impl Bbr {
         let lasted = now - self.since;
         match self.phase {
             Phase::Drain if in_flight <= self.pipe() => self.enter(Phase::Cruise, now),
-            Phase::Down if in_flight <= self.pipe() || lasted > self.model.shortest() * 4 => {
+            // Nearly nothing waits then, which shows how short a round trip can be. Were it nothing at all, the path
+            // would be idle until what makes up for late timers while cruising has come again.
+            Phase::Down
+                if in_flight <= self.pipe() + self.nearly_nothing()
+                    || lasted > self.model.shortest() * 4 =>
+            {
                 self.enter(Phase::Cruise, now);
             }
             Phase::Cruise if lasted > self.wait => self.enter(Phase::Refill, now),
@@ -226,12 +231,22 @@ impl Bbr {
         self.rate() * self.model.shortest().as_secs_f64()
     }
 
-    /// What may be in flight in this phase. With room for late timers and for acknowledgements that
-    /// come in pairs or in bursts, where the path is to stay full.
-    fn target(&self) -> f64 {
-        let pipe = self.pipe();
+    /// What is under way on top, where the path is to stay full: for late timers and for acknowledgements that
+    /// come in pairs or in bursts.
+    fn room(&self) -> f64 {
         let late = self.rate() * GRAIN.as_secs_f64() + 3.0 * self.mtu as f64;
-        let room = self.bursts.most().min(pipe).max(late);
+        self.bursts.most().min(self.pipe()).max(late)
+    }
+
+    /// What may wait where a round trip is to be as short as can be: whole packets, which are none on narrow paths.
+    fn nearly_nothing(&self) -> f64 {
+        let bytes = self.room().min(self.pipe() / 32.0);
+        bytes - bytes % self.mtu as f64
+    }
+
+    /// What may be in flight in this phase.
+    fn target(&self) -> f64 {
+        let (pipe, room) = (self.pipe(), self.room());
         match self.phase {
             Phase::Startup => STARTUP_GAIN * pipe + room,
             Phase::Drain => DRAIN_GAIN * pipe,
