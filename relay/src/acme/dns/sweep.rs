@@ -91,7 +91,6 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::PathBuf;
 
     use super::super::Way;
     use super::*;
