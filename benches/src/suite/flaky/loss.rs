@@ -39,7 +39,7 @@ pub(super) async fn run(flaky: &mut Flaky) -> anyhow::Result<()> {
                 &target,
                 &format!("{ours} (CUBIC {cubic})"),
                 // By less than its own rounds differ, CUBIC is not the better one.
-                ours.middle() >= least.unwrap_or(cubic.least()),
+                ours.middle() >= least.unwrap_or_else(|| cubic.least()),
             );
         }
     }
