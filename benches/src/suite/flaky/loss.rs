@@ -1,7 +1,6 @@
 //! Transfers over a way that loses packets at random, with our own congestion control and with CUBIC, which
 //! take turns on one machine.
 
-use std::fmt;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -10,6 +9,7 @@ use tokio::time::sleep;
 use super::Flaky;
 use super::field::{Field, far};
 use crate::suite::cases::paths::ENDLESS;
+use crate::suite::figures::median;
 use crate::suite::role::Way;
 use crate::suite::transfer::Visitor;
 
@@ -26,7 +26,6 @@ pub(super) async fn run(flaky: &mut Flaky) -> anyhow::Result<()> {
                 let name = format!("cubic-{name}");
                 cubic.push(share(flaky, &name, direction, percent, &choice).await?);
             }
-            let (ours, cubic) = (Rounds::new(ours), Rounds::new(cubic));
             let target = least.map_or_else(
                 || "no less than CUBIC".to_owned(),
                 |least| format!("at least {least:.0} %"),
@@ -37,9 +36,9 @@ pub(super) async fn run(flaky: &mut Flaky) -> anyhow::Result<()> {
                     direction.name()
                 ),
                 &target,
-                &format!("{ours} (CUBIC {cubic})"),
+                &format!("{} (CUBIC {})", told(&ours), told(&cubic)),
                 // By less than its own rounds differ, CUBIC is not the better one.
-                ours.middle() >= least.unwrap_or_else(|| cubic.least()),
+                median(&ours) >= least.unwrap_or_else(|| least_of(&cubic)),
             );
         }
     }
@@ -109,33 +108,18 @@ async fn uploaded(field: &Field, visitor: &mut Visitor) -> anyhow::Result<u64> {
     }
 }
 
-/// The shares of several rounds, in per cent.
-struct Rounds(Vec<f64>);
-
-impl Rounds {
-    /// At least one.
-    fn new(mut shares: Vec<f64>) -> Self {
-        shares.sort_by(f64::total_cmp);
-        Self(shares)
+/// The middle of the rounds; of several also the least and the most.
+fn told(shares: &[f64]) -> String {
+    let middle = median(shares);
+    if let [_] = shares {
+        return format!("{middle:.1} %");
     }
-
-    fn least(&self) -> f64 {
-        self.0[0]
-    }
-
-    fn middle(&self) -> f64 {
-        self.0[self.0.len() / 2]
-    }
+    let most = shares.iter().copied().fold(0.0, f64::max);
+    format!("{middle:.2} %, {:.2} to {most:.2}", least_of(shares))
 }
 
-impl fmt::Display for Rounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
-            [one] => write!(f, "{one:.1} %"),
-            [least, .., most] => write!(f, "{:.2} %, {least:.2} to {most:.2}", self.middle()),
-            [] => Ok(()),
-        }
-    }
+fn least_of(shares: &[f64]) -> f64 {
+    shares.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 const MBIT: f64 = 200.0;
